@@ -1,0 +1,80 @@
+"""Starts the page and its worker: python app.py
+
+GRADIO_SERVER_PORT or PORT chooses the port (7860), GRADIO_SERVER_NAME the address (this machine
+only, or everywhere on a Hugging Face Space), LATHE_RUNS the folder that keeps the runs.
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+# Before gradio is imported, which reads it then.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from pipelines.jobs.store import JobStore
+from pipelines.jobs.supervisor import Supervisor
+from ui.desk import Desk, runs_root
+from ui.page import build_page
+from ui.theme import look
+
+DEFAULT_PORT = 7860
+MAX_UPLOAD = "1mb"
+"""The page takes no files."""
+
+
+def open_desk() -> Desk:
+    """Return a desk over the runs folder; its worker is not started yet."""
+    store = JobStore(runs_root())
+    return Desk(store, Supervisor(store), served=Path(get_upload_folder()))
+
+
+def build_app(desk: Desk | None = None) -> gr.Blocks:
+    """Return the page; its worker starts with the first visitor unless the desk is open before."""
+    return build_page(desk or open_desk())
+
+
+def server_port() -> int:
+    """Return the port that the environment asks for, else 7860."""
+    named = os.environ.get("GRADIO_SERVER_PORT") or os.environ.get("PORT")
+    return int(named) if named else DEFAULT_PORT
+
+
+def server_name() -> str:
+    """Return the address that the environment asks for, else this machine's own."""
+    everywhere = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
+    return os.environ.get("GRADIO_SERVER_NAME") or everywhere
+
+
+def launch_settings() -> dict[str, Any]:
+    """Return the arguments of `launch` that dress the page and keep it to its purpose."""
+    return {
+        "share": False,
+        "strict_cors": True,
+        "max_file_size": MAX_UPLOAD,
+        "allowed_paths": [],
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": ["settings"],
+        **look(),
+    }
+
+
+def main() -> None:
+    """Serve the page until the process is told to end."""
+    # A host ends the program with SIGTERM, which shall mean what Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    desk = open_desk()
+    page = build_app(desk)
+    desk.open()
+    try:
+        page.launch(server_name=server_name(), server_port=server_port(), **launch_settings())
+    finally:
+        desk.close()
+
+
+if __name__ == "__main__":
+    main()

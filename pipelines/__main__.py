@@ -1,0 +1,161 @@
+"""Words to an orbit video and a textured mesh, without the page.
+
+    python -m pipelines "a wooden chair" --seed 7 --out out/
+    python -m pipelines models
+
+The exit status is 0, 2 for what is known to be wrong before any work, or 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from pipelines.errors import InstallationError, ReconstructionError, RequestError
+from pipelines.models.catalogue import MODELS, find_card
+from pipelines.request import GenerationRequest
+from threed.run_folder import RunFolder
+
+EXIT_FAILED, EXIT_REQUEST, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, with the status of a wrong request."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_REQUEST, f"{self.prog}: {message} (--help lists what is allowed)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser; its defaults are the request's own."""
+    parser = OneLineParser(
+        prog="python -m pipelines",
+        description="Make an orbit video and a textured mesh from words.",
+        epilog="'python -m pipelines models' lists the video models. A run that was interrupted "
+        "goes on when the same command is given again.",
+    )
+    default = GenerationRequest(prompt="-")
+    parser.add_argument("prompt", help="what to make, in words, for instance 'a wooden chair'")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (out)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another request's run in that folder"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=default.seed, help=f"same seed, same frames ({default.seed})"
+    )
+    parser.add_argument("--model", default=default.model, help=f"video model ({default.model})")
+    parser.add_argument(
+        "--frames", type=int, default=default.num_frames, help=f"frames ({default.num_frames})"
+    )
+    parser.add_argument("--size", type=int, help="the video's width and height (the model's own)")
+    parser.add_argument("--steps", type=int, help="denoising steps (the model's own)")
+    parser.add_argument(
+        "--guidance", type=float, help="how strongly the words steer, 1 is off (the model's own)"
+    )
+    parser.add_argument(
+        "--elevation-deg",
+        type=float,
+        default=default.elevation_deg,
+        help=f"height of the cameras above the horizon, degrees ({default.elevation_deg:g})",
+    )
+    parser.add_argument(
+        "--texture",
+        type=int,
+        default=default.texture_size,
+        help=f"the texture's width and height, pixels ({default.texture_size})",
+    )
+    parser.add_argument(
+        "--faces", type=int, default=default.max_faces, help=f"at most ({default.max_faces})"
+    )
+    parser.add_argument("--video-only", action="store_true", help="stop at the orbit video")
+    parser.add_argument(
+        "--no-distil", action="store_true", help="do not refine the field with the video model"
+    )
+    return parser
+
+
+def request_of(arguments: argparse.Namespace) -> GenerationRequest:
+    """Return the request that the command line makes, or raise RequestError."""
+    return GenerationRequest(
+        prompt=arguments.prompt,
+        seed=arguments.seed,
+        model=arguments.model,
+        num_frames=arguments.frames,
+        size=arguments.size,
+        num_steps=arguments.steps,
+        guidance_scale=arguments.guidance,
+        elevation_deg=arguments.elevation_deg,
+        texture_size=arguments.texture,
+        max_faces=arguments.faces,
+        video_only=arguments.video_only,
+        distil=not arguments.no_distil,
+    )
+
+
+def list_models() -> str:
+    """Return the catalogue as text, a paragraph a model."""
+    paragraphs = []
+    for card in MODELS:
+        try:
+            size = f"{card.num_parameters() / 1e6:.1f} million parameters"
+        except InstallationError:
+            size = "weights missing"
+        paragraphs.append(f"{card.name}: {card.title} ({size}, {card.licence})\n{card.description}")
+    return "\n\n".join(paragraphs)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Carry out one request, from the arguments to the last line of output."""
+    request = request_of(arguments)
+    find_card(request.model)
+    folder = RunFolder.create(arguments.out)
+    try:
+        # Torch comes in only here, after all that can be refused without it.
+        import torch
+
+        from pipelines.generate import check_folder, generate
+        from threed.progress_bar import draw
+
+        if arguments.overwrite:
+            try:
+                check_folder(request, folder)
+            except RequestError:
+                folder.discard("request")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        report = draw(generate(request, folder, device=device))
+    finally:
+        folder.remove_if_empty()
+    if report is None:
+        print(f"{folder.file('orbit.mp4')}")
+    else:
+        print(f"{folder.file('mesh.glb')}\n{report.verdict}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv) == ["models"]:
+        print(list_models())
+        return 0
+    arguments = build_parser().parse_args(argv)
+    try:
+        run(arguments)
+    except RequestError as error:
+        return _complain(str(error), EXIT_REQUEST)
+    except (ReconstructionError, InstallationError) as error:
+        return _complain(str(error), EXIT_FAILED)
+    except ImportError as error:
+        return _complain(f"the installation is broken: {error}; 'make app' repairs it", EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _complain("stopped; the same command goes on from here", EXIT_INTERRUPTED)
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"python -m pipelines: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The whole chain, from words to a textured mesh, as one generator of Progress records."""
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from pipelines.errors import InstallationError, RequestError
+from pipelines.models.catalogue import load_model
+from pipelines.models.protocol import Abilities, VideoModel
+from pipelines.request import GenerationRequest
+from threed.orbit import OrbitVideo, display_frames
+from threed.progress import Progress
+from threed.reconstruct import ReconstructionSettings, reconstruct
+from threed.report import Report
+from threed.run_folder import RunFolder, read_orbit, write_orbit
+
+NUM_NEAREST = 3
+DENOISE_STEPS = 4
+"""Passes from the noise of distillation back to a clean clip."""
+
+
+def generate(
+    request: GenerationRequest,
+    folder: RunFolder,
+    model: VideoModel | None = None,
+    device: torch.device | str = "cpu",
+) -> Generator[Progress, None, Report | None]:
+    """Yield the progress of a request and return the report; None where only a video was asked.
+
+    A folder in which the same request was begun is gone on with from its last whole stage, and the
+    result is the same as if it had never been interrupted.
+
+    Args:
+        request: What to make.
+        folder: Receives the files, a stage at a time.
+        model: The request's video model where it is loaded already.
+        device: Where to load the model and to fit the field.
+
+    Raises:
+        RequestError: The model cannot do what is asked, or the folder holds another request.
+        InstallationError: The model's weights are missing or damaged.
+        ReconstructionError: The orbit video yields no surface.
+    """
+    try:
+        check_folder(request, folder)
+        if request.video_only and folder.done("orbit"):
+            return None
+        if folder.done("report"):
+            return Report.from_json(folder.file("report.json").read_text("utf-8"))
+        if model is None:
+            model = load_model(request.model, device)
+        check_abilities(request, model.abilities)
+        _write_request(request, folder)
+    except (RequestError, InstallationError):
+        # Nothing was done, so nothing shall be left behind.
+        folder.remove_if_empty()
+        raise
+    yield _video_progress(0, 1, familiarity_message(request.prompt, model))
+    if not folder.done("orbit"):
+        orbit = yield from _sample(request, model)
+        with folder.stage("orbit") as temporary:
+            write_orbit(temporary, orbit)
+    if request.video_only:
+        return None
+    # Read back even when it is at hand: the files are rounded to eight bits, and a run that was
+    # interrupted here would go on from those.
+    orbit = read_orbit(folder.path).to(device)
+    settings = ReconstructionSettings(
+        max_faces=request.max_faces,
+        texture_size=request.texture_size,
+        distil=request.distil,
+        provenance=asdict(request),
+    )
+
+    def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
+        return model.denoise(clip, sigma, request, generator, num_steps=DENOISE_STEPS)
+
+    generator = stage_generator(request.seed, "reconstruction")
+    return (yield from reconstruct(orbit, folder, settings, denoise, generator))
+
+
+def stage_generator(seed: int, stage: str) -> torch.Generator:
+    """Return a CPU generator that depends on the request's seed and the stage's name alone.
+
+    So a stage draws the same numbers whether or not the stages before it ran in this process.
+    """
+    digest = hashlib.sha256(f"{stage} {seed}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def check_folder(request: GenerationRequest, folder: RunFolder) -> None:
+    """Raise RequestError where the folder holds another request's run.
+
+    A run that stopped at the video may be taken on to the mesh, or be looked at as a video.
+    """
+    if not folder.done("request"):
+        return
+    there = GenerationRequest.from_json(folder.file("request.json").read_text("utf-8"))
+    before, asked = asdict(replace(there, video_only=request.video_only)), asdict(request)
+    differences = [
+        f"{name} is {before[name]!r} there and {asked[name]!r} here"
+        for name in asked
+        if before[name] != asked[name]
+    ]
+    if differences:
+        raise RequestError(
+            f"{folder.path} holds the run of another request ({'; '.join(differences)}); "
+            "choose another folder"
+        )
+
+
+def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
+    """Raise RequestError where a model cannot make what is asked for."""
+    if not abilities.text:
+        raise RequestError(f"model is {request.model!r}, which takes no words")
+    if request.num_frames > abilities.max_frames:
+        raise RequestError(
+            f"num_frames is {request.num_frames}; the model {request.model!r} makes at most "
+            f"{abilities.max_frames}"
+        )
+    if request.size is not None and request.size not in abilities.sizes:
+        sizes = ", ".join(str(size) for size in abilities.sizes)
+        raise RequestError(
+            f"size is {request.size}; the model {request.model!r} makes {sizes} pixels"
+        )
+
+
+def familiarity_message(prompt: str, model: VideoModel) -> str:
+    """Return a sentence on what the model knows near a prompt; a warning where that is far."""
+    names = ", ".join(known.name for known in model.nearest_known(prompt, NUM_NEAREST))
+    if model.familiar(prompt):
+        return f"nearest known things: {names}"
+    return (
+        f"Warning: {prompt!r} is far from everything that this model knows, so the result may not "
+        f"look like it. The nearest things it knows: {names}."
+    )
+
+
+def _write_request(request: GenerationRequest, folder: RunFolder) -> None:
+    # Writing a stage discards those after it, so an unchanged or narrower request stays as it is.
+    if not folder.done("request"):
+        with folder.stage("request") as temporary:
+            (temporary / "request.json").write_text(request.to_json(), "utf-8")
+
+
+def _sample(request: GenerationRequest, model: VideoModel) -> Generator[Progress, None, OrbitVideo]:
+    steps = model.sample(request, stage_generator(request.seed, "video"))
+    try:
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as finished:
+                return finished.value
+            message = f"drawing the orbit, step {done.step} of {done.num_steps}"
+            yield _video_progress(done.step, done.num_steps, message, _pixels(done.preview))
+    finally:
+        steps.close()
+
+
+def _pixels(orbit: OrbitVideo) -> np.ndarray:
+    return (display_frames(orbit.to("cpu")) * 255).round().to(torch.uint8).numpy()
+
+
+def _video_progress(
+    step: int, num_steps: int, message: str, preview: np.ndarray | None = None
+) -> Progress:
+    return Progress(stage="video", step=step, num_steps=num_steps, message=message, preview=preview)

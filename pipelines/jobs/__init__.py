@@ -1,0 +1,1 @@
+"""Jobs: the worker process beside the page, cancelling and resuming."""

@@ -1,0 +1,51 @@
+"""The worker's chain: the models of the catalogue, kept in memory once loaded."""
+
+from collections.abc import Generator
+
+import torch
+
+from pipelines.generate import generate
+from pipelines.jobs.records import KnownThings
+from pipelines.models.catalogue import load_model
+from pipelines.models.protocol import VideoModel
+from pipelines.request import GenerationRequest
+from threed.progress import Progress
+from threed.report import Report
+from threed.run_folder import RunFolder
+
+DEFAULT_MODEL = "embedded"
+NUM_NEAREST = 5
+
+
+class ModelChain:
+    """Runs requests on one model at a time, which stays loaded for the next request."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._loaded: tuple[str, VideoModel] | None = None
+
+    def model(self, name: str) -> VideoModel:
+        """Return a model of the catalogue, loaded."""
+        if self._loaded is None or self._loaded[0] != name:
+            # The old one goes first: memory seldom holds two.
+            self._loaded = None
+            self._loaded = (name, load_model(name, self.device))
+        return self._loaded[1]
+
+    def warm(self) -> None:
+        """Load the model that most requests ask for."""
+        self.model(DEFAULT_MODEL)
+
+    def known(self, request: GenerationRequest) -> KnownThings:
+        """Return what the request's model knows near its prompt."""
+        model = self.model(request.model)
+        names = model.nearest_known(request.prompt, NUM_NEAREST)
+        return KnownThings(
+            familiar=model.familiar(request.prompt), names=tuple(known.name for known in names)
+        )
+
+    def run(
+        self, request: GenerationRequest, folder: RunFolder
+    ) -> Generator[Progress, None, Report | None]:
+        """Run the request into a folder."""
+        return (yield from generate(request, folder, self.model(request.model), self.device))

@@ -1,0 +1,140 @@
+"""Keeps one worker process alive, and kills it where a cancel is not heeded."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.jobs.store import JobStore
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+CRASH_MESSAGE = (
+    "The worker stopped in the middle of this, perhaps for lack of memory. "
+    "Try fewer frames or a smaller size."
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisorConfig:
+    """How patient the supervisor is.
+
+    Raises:
+        ValueError: A duration is not positive.
+    """
+
+    grace_seconds: float = 1.1
+    """From a cancel to the kill, where the worker has not stopped by itself."""
+    poll_seconds: float = 0.05
+    """Between two looks at the worker."""
+    max_backoff_seconds: float = 60.0
+    """Longest wait before a worker that keeps dying is started again."""
+    keep_seconds: float = 24 * 3600.0
+    """How long finished jobs and their files are kept."""
+
+    def __post_init__(self) -> None:
+        for name in ("grace_seconds", "poll_seconds", "max_backoff_seconds", "keep_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+
+
+class Supervisor:
+    """One worker process and the thread that watches it."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        command: Sequence[str] = (sys.executable, "-m", "pipelines.jobs.worker"),
+        config: SupervisorConfig | None = None,
+    ) -> None:
+        self.store = store
+        self.command = command
+        self.config = config or SupervisorConfig()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Put back what an earlier program left running, and start the worker."""
+        self.store.recover()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the worker; what it ran will be taken up again by the next start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._kill()
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id, or None while there is none."""
+        process = self._process
+        return process.pid if process and process.poll() is None else None
+
+    def _watch(self) -> None:
+        num_crashes, next_prune = 0, time.monotonic()
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self._spawn()
+            killed = False
+            while not self._stopping.wait(self.config.poll_seconds) and self.worker_pid:
+                killed = self._kill_if_overdue()
+                if time.monotonic() >= next_prune:
+                    self.store.prune(self.config.keep_seconds)
+                    next_prune = time.monotonic() + 600.0
+            if self._stopping.is_set():
+                return
+            if killed:
+                continue
+            self._bury()
+            # A worker that dies at once, each time, must not be started in a tight loop.
+            num_crashes = num_crashes + 1 if time.monotonic() - started < 30.0 else 1
+            self._stopping.wait(min(self.config.max_backoff_seconds, 2.0 ** (num_crashes - 1)))
+
+    def _spawn(self) -> None:
+        # Its own process group, so that a kill reaches whatever the worker may have started.
+        self._process = subprocess.Popen(
+            [*self.command, str(self.store.root.resolve())],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            # Where `python -m` finds the packages, wherever the page was started from.
+            cwd=PROJECT_ROOT,
+        )
+
+    def _kill(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin:
+            process.stdin.close()
+        self._process = None
+
+    def _kill_if_overdue(self) -> bool:
+        overdue = self.store.overdue(self.config.grace_seconds)
+        if not overdue:
+            return False
+        self._kill()
+        for job in overdue:
+            self.store.finish(job.id, "cancelled")
+        # The worker may have stopped by itself just now and have been killed at its next job.
+        self.store.recover()
+        return True
+
+    def _bury(self) -> None:
+        """Say of the jobs that a dead worker held that they failed."""
+        status = self._process.wait() if self._process else None
+        logger.error("the worker ended with status %s and is started again", status)
+        for job in self.store.running():
+            self.store.finish(job.id, "failed", CRASH_MESSAGE)
+        self._kill()

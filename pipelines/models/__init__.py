@@ -1,0 +1,1 @@
+"""Video models behind one protocol, and the catalogue of them."""

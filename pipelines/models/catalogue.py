@@ -1,0 +1,146 @@
+"""The video models that can be asked for. Importing this loads neither torch nor any model."""
+
+import hashlib
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import InstallationError, RequestError
+
+if TYPE_CHECKING:
+    import torch
+
+    import pipelines.models.protocol
+
+WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "models"
+CHECKSUMS_NAME = "SHA256SUMS"
+"""Beside the weights, one line a file, as `sha256sum` writes them."""
+KNOWN_NAME = "known.safetensors"
+"""What the model has seen: names and features, which nobody would call parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What there is to know of a model before it is loaded."""
+
+    name: str
+    """What a request calls it."""
+    title: str
+    """What a person calls it."""
+    licence: str
+    """Of the weights."""
+    description: str
+    """What it does and what it needs, in two sentences."""
+    folder: Path
+    """Holds the weights and their checksums."""
+
+    def runnable(self) -> bool:
+        """Return whether every file of the weights is here; a look, without reading them."""
+        try:
+            return all((self.folder / name).is_file() for name in self._checksums())
+        except InstallationError:
+            return False
+
+    def num_parameters(self) -> int:
+        """Return how many numbers the weights hold, as their headers say.
+
+        Raises:
+            InstallationError: The weights are missing or damaged.
+        """
+        files = [name for name in self._checksums() if name.endswith(".safetensors")]
+        return sum(_count_parameters(self.folder / name) for name in files if name != KNOWN_NAME)
+
+    def verify(self) -> None:
+        """Read every file of the weights and compare it with its checksum.
+
+        Raises:
+            InstallationError: A file is missing or is not what was shipped.
+        """
+        for name, expected in self._checksums().items():
+            path = self.folder / name
+            try:
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise self._broken(f"{path} cannot be read ({error.strerror})") from error
+            if found != expected:
+                raise self._broken(
+                    f"{path} is damaged: its SHA-256 is {found[:12]}..., not {expected[:12]}..."
+                )
+
+    def _checksums(self) -> dict[str, str]:
+        path = self.folder / CHECKSUMS_NAME
+        try:
+            lines = [line.split(maxsplit=1) for line in path.read_text("utf-8").splitlines()]
+            sums = {name.lstrip("*"): digest.lower() for digest, name in lines}
+        except OSError as error:
+            raise self._broken(f"{path} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise self._broken(f"{path} is damaged: no list of checksums") from error
+        if not sums:
+            raise self._broken(f"{path} is empty")
+        return sums
+
+    def _broken(self, what: str) -> InstallationError:
+        return InstallationError(
+            f"the weights of the model '{self.name}' are missing or damaged: {what}; "
+            "fetch them again (git checkout, or git lfs pull where the host keeps them so)"
+        )
+
+
+MODELS: tuple[ModelCard, ...] = (
+    ModelCard(
+        name="embedded",
+        title="Lathe's own, embedded",
+        licence="Apache-2.0",
+        description=(
+            "A small video diffusion transformer that ships with the program and runs on two CPU "
+            "cores. It makes colour, coverage and normals of single everyday things in the "
+            "low-poly style."
+        ),
+        folder=WEIGHTS_FOLDER / "embedded",
+    ),
+)
+
+
+def find_card(name: str) -> ModelCard:
+    """Return the card of a model.
+
+    Raises:
+        RequestError: The catalogue has no such model; lists those that it has.
+    """
+    for card in MODELS:
+        if card.name == name:
+            return card
+    known = ", ".join(card.name for card in MODELS)
+    raise RequestError(f"model is {name!r}; the catalogue has {known}")
+
+
+def load_model(name: str, device: "torch.device | str") -> "pipelines.models.protocol.VideoModel":
+    """Return a model, its weights verified and on the device.
+
+    Raises:
+        RequestError: The catalogue has no such model.
+        InstallationError: Its weights are missing or damaged.
+    """
+    card = find_card(name)
+    card.verify()
+    # Here and not above: the page lists the catalogue in a process without torch.
+    from pipelines.models.embedded import EmbeddedModel
+
+    return EmbeddedModel.load(card.folder, device)
+
+
+def _count_parameters(path: Path) -> int:
+    """Count the numbers in a safetensors file: a length of eight bytes, then a JSON header."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 1 << 26)))
+        shapes = [entry["shape"] for key, entry in header.items() if key != "__metadata__"]
+    except (OSError, ValueError, struct.error, KeyError, AttributeError, TypeError) as error:
+        raise InstallationError(f"{path} is no safetensors file: {error}") from error
+    return sum(math.prod(shape) for shape in shapes)

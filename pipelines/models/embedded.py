@@ -1,0 +1,264 @@
+"""The embedded model: the shipped autoencoder and diffusion transformer behind `VideoModel`."""
+
+import json
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipelines.errors import InstallationError, RequestError
+from pipelines.models.protocol import Abilities, KnownName, SamplerStep
+from pipelines.request import GenerationRequest
+from pipelines.video.autoencoder import Autoencoder, frames_from_orbit, orbit_from_frames
+from pipelines.video.checkpoint import load_autoencoder, load_tensors, load_transformer
+from pipelines.video.conditioning import (
+    Conditioning,
+    empty_reference,
+    pad_cameras,
+    plucker_rays,
+)
+from pipelines.video.diffusion import add_noise, guide, velocity_from_denoised
+from pipelines.video.dit import DiT
+from pipelines.video.precision import mixed_precision
+from pipelines.video.samplers import FlowStep, Velocity, sample_euler, sample_heun
+from pipelines.video.schedules import shifted_sigmas
+from pipelines.video.text import TextEncoder
+from threed.cameras import Cameras, orbit_cameras
+from threed.orbit import OrbitVideo
+
+PREVIEW_FRAMES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedSettings:
+    """What the shipped weights were made for; `settings.json` beside them."""
+
+    size: int
+    """Width and height of the training frames, pixels."""
+    max_frames: int
+    num_steps: int
+    guidance_scale: float
+    shift: float
+    """Of the noise schedule; see `shifted_sigmas`."""
+    sampler: str
+    """`euler` or `heun`."""
+    familiar_similarity: float
+    """A prompt less similar than this to every known name is far from what the model knows."""
+
+
+class EmbeddedModel:
+    """Words and cameras to an orbit video, by the weights in `assets/models/embedded`."""
+
+    def __init__(
+        self,
+        transformer: DiT,
+        autoencoder: Autoencoder,
+        text_encoder: TextEncoder,
+        settings: EmbeddedSettings,
+        known_names: list[str],
+        known_embeddings: Float[Tensor, "name channel"],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.transformer = transformer.to(device).eval()
+        self.autoencoder = autoencoder.to(device).eval()
+        self.text_encoder = text_encoder
+        self.settings = settings
+        self.known_names = known_names
+        self.known_embeddings = known_embeddings
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> "EmbeddedModel":
+        """Return the model of a folder; the catalogue has checked the files' hashes.
+
+        Raises:
+            InstallationError: A file is missing, damaged or does not fit.
+        """
+        settings = folder / "settings.json"
+        if not settings.is_file():
+            raise InstallationError(f"the embedded model's settings are missing: {settings}")
+        known, metadata = load_tensors(folder / "known.safetensors")
+        return cls(
+            load_transformer(folder / "transformer.safetensors"),
+            load_autoencoder(folder / "autoencoder.safetensors"),
+            TextEncoder(),
+            EmbeddedSettings(**json.loads(settings.read_text())),
+            json.loads(metadata["names"]),
+            known["embeddings"].float(),
+            device,
+        )
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(
+            text=True,
+            image=False,
+            cameras=True,
+            alpha=True,
+            normals=True,
+            edit=False,
+            max_frames=self.settings.max_frames,
+            sizes=(self.settings.size,),
+            num_steps=self.settings.num_steps,
+            guidance_scale=self.settings.guidance_scale,
+        )
+
+    def nearest_known(self, prompt: str, count: int) -> list[KnownName]:
+        """Return the known names nearest to the prompt by their sentence embeddings."""
+        pooled = self.text_encoder.encode([prompt]).pooled[0]
+        similarity = self.known_embeddings @ pooled
+        order = similarity.argsort(descending=True, stable=True)[:count].tolist()
+        return [KnownName(name=self.known_names[i], similarity=float(similarity[i])) for i in order]
+
+    def familiar(self, prompt: str) -> bool:
+        """Return whether some known name is near enough to the prompt."""
+        return self.nearest_known(prompt, 1)[0].similarity >= self.settings.familiar_similarity
+
+    def sample(
+        self, request: GenerationRequest, generator: torch.Generator
+    ) -> Generator[SamplerStep, None, OrbitVideo]:
+        """Yield each denoising step with a preview and return the orbit of the request."""
+        size = request.size or self.settings.size
+        cameras = orbit_cameras(
+            request.num_frames, size=size, elevation=math.radians(request.elevation_deg)
+        )
+        return (yield from self.sample_views(request, cameras, generator))
+
+    def sample_views(
+        self, request: GenerationRequest, cameras: Cameras, generator: torch.Generator
+    ) -> Generator[SamplerStep, None, OrbitVideo]:
+        """Yield each denoising step and return the clip that the given cameras see.
+
+        Raises:
+            RequestError: The clip is longer than the model makes.
+        """
+        if len(cameras) > self.settings.max_frames:
+            raise RequestError(
+                f"num_frames is {len(cameras)}; the embedded model makes at most "
+                f"{self.settings.max_frames}"
+            )
+        padded = self._padded(cameras)
+        noise = torch.randn(self._latent_shape(padded), generator=generator).to(self.device)
+        sigmas = shifted_sigmas(
+            request.num_steps or self.settings.num_steps, shift=self.settings.shift
+        )
+        velocity = self._velocity(request, padded)
+        sampler = sample_heun if self.settings.sampler == "heun" else sample_euler
+        steps = sampler(velocity, noise, sigmas)
+        latents = yield from self._with_previews(steps, cameras)
+        return self._decode(latents, cameras)
+
+    def denoise(
+        self,
+        clean: OrbitVideo,
+        sigma: float,
+        request: GenerationRequest,
+        generator: torch.Generator,
+        num_steps: int,
+    ) -> OrbitVideo:
+        """Return the clean estimate of a clip after noise of level `sigma` was added to it.
+
+        Raises:
+            ValueError: sigma lies outside (0, 1], or the clip's size does not divide into patches.
+        """
+        padded = self._padded(clean.cameras)
+        if (padded.width, padded.height) != (clean.cameras.width, clean.cameras.height):
+            raise ValueError(
+                f"frames of {clean.cameras.width} x {clean.cameras.height} do not divide into "
+                f"patches of {self._pixel_multiple} pixels"
+            )
+        frames = frames_from_orbit(clean)
+        repeats = len(padded) - len(frames)
+        frames = torch.cat([frames, frames[-1:].expand(repeats, -1, -1, -1)])
+        with torch.no_grad():
+            latents = self.autoencoder.encode(frames[None].to(self.device))
+        noise = torch.randn(latents.shape, generator=generator).to(self.device)
+        level = torch.tensor([sigma], device=self.device)
+        sigmas = shifted_sigmas(num_steps, shift=self.settings.shift, start=sigma)
+        steps = sample_euler(
+            self._velocity(request, padded), add_noise(latents, noise, level), sigmas
+        )
+        *_, last = steps
+        return self._decode(last.x, clean.cameras)
+
+    @property
+    def _pixel_multiple(self) -> int:
+        return self.autoencoder.config.stride * self.transformer.config.patch_size
+
+    def _padded(self, cameras: Cameras) -> Cameras:
+        return pad_cameras(cameras, self.transformer.config.patch_frames, self._pixel_multiple)
+
+    def _latent_shape(self, cameras: Cameras) -> tuple[int, int, int, int, int]:
+        stride = self.autoencoder.config.stride
+        channels = self.autoencoder.config.latent_channels
+        return (1, len(cameras), channels, cameras.height // stride, cameras.width // stride)
+
+    def _velocity(self, request: GenerationRequest, cameras: Cameras) -> Velocity:
+        """Return the guided velocity; both conditions go through the network as one batch."""
+        scale = request.guidance_scale
+        scale = self.settings.guidance_scale if scale is None else scale
+        text = self.text_encoder.encode([request.prompt])
+        reference, mask = empty_reference(*self._latent_shape(cameras))
+        cond = Conditioning(
+            text=text.tokens,
+            pooled=text.pooled,
+            rays=plucker_rays(cameras, self.autoencoder.config.stride)[None],
+            reference=reference,
+            reference_mask=mask,
+        ).to(self.device)
+        guided = scale != 1.0
+        if guided:
+            cond = Conditioning.stack(cond, cond.without_text())
+
+        def velocity(x: Tensor, sigma: float) -> Tensor:
+            batch = x.expand(2, -1, -1, -1, -1) if guided else x
+            level = torch.full((len(batch),), sigma, device=x.device)
+            with torch.no_grad(), mixed_precision(x.device):
+                clean = self.transformer(batch, level, cond).float()
+            if guided:
+                clean = guide(clean[:1], clean[1:], scale)
+            return velocity_from_denoised(x, clean, level[:1])
+
+        return velocity
+
+    def _with_previews(
+        self,
+        steps: Generator[FlowStep, None, Tensor],
+        cameras: Cameras,
+    ) -> Generator[SamplerStep, None, Tensor]:
+        index = list(range(0, len(cameras), max(1, len(cameras) // PREVIEW_FRAMES)))
+        index = index[:PREVIEW_FRAMES]
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            with torch.no_grad():
+                frames = self.autoencoder.decode_linear(step.denoised[:, index])[0]
+            orbit = orbit_from_frames(_cropped(frames.cpu(), cameras), cameras[index])
+            yield SamplerStep(
+                step=step.step, num_steps=step.num_steps, sigma=step.sigma, preview=orbit
+            )
+
+    def _decode(
+        self,
+        latents: Float[Tensor, "1 frame channel rows columns"],
+        cameras: Cameras,
+    ) -> OrbitVideo:
+        # One whole clip in one pass: the decoder mixes neighbouring frames.
+        with torch.no_grad(), mixed_precision(self.device):
+            frames = self.autoencoder.decode(latents)[0, : len(cameras)]
+        return orbit_from_frames(_cropped(frames.float().cpu(), cameras), cameras)
+
+
+def _cropped(
+    frames: Float[Tensor, "frame channel height width"], cameras: Cameras
+) -> Float[Tensor, "frame channel rows columns"]:
+    """Return the middle of padded frames, of the cameras' size."""
+    top = (frames.shape[2] - cameras.height) // 2
+    left = (frames.shape[3] - cameras.width) // 2
+    return frames[:, :, top : top + cameras.height, left : left + cameras.width]

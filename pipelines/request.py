@@ -1,0 +1,154 @@
+"""What may be asked of the chain, checked when it is asked. Knows neither torch nor any model."""
+
+import dataclasses
+import json
+import math
+import unicodedata
+from dataclasses import dataclass
+
+from pipelines.errors import RequestError
+
+MAX_PROMPT_CHARACTERS = 500
+NUM_SEEDS = 2**32
+FRAMES_RANGE = (8, 96)
+SIZE_RANGE = (32, 1024)
+SIZE_MULTIPLE = 16
+STEPS_RANGE = (1, 200)
+GUIDANCE_RANGE = (0.0, 20.0)
+ELEVATION_RANGE_DEG = (-30.0, 60.0)
+TEXTURE_SIZES = (512, 1024, 2048, 4096)
+FACES_RANGE = (1_000, 200_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One wish: words, a seed and how the result should be made.
+
+    Whether a model exists, and which sizes and lengths it takes, is the catalogue's to say.
+
+    Raises:
+        RequestError: A field has a value that cannot be used; names the field, the value that was
+            given and what is allowed.
+    """
+
+    prompt: str
+    """What to make, in words; runs of white space count as one space."""
+    seed: int = 0
+    """The only source of chance: the same request and seed make the same result."""
+    model: str = "embedded"
+    """A name from the catalogue of video models."""
+    num_frames: int = 24
+    """Frames in the orbit video, one full turn."""
+    size: int | None = None
+    """Width and height of the video, pixels; None is the model's own."""
+    num_steps: int | None = None
+    """Denoising steps; None is the model's own number."""
+    guidance_scale: float | None = None
+    """How strongly the words steer; 1 is off, None is the model's own strength."""
+    elevation_deg: float = 15.0
+    """Height of the orbit's cameras above the horizon, degrees."""
+    texture_size: int = 1024
+    """Width and height of the texture, pixels."""
+    max_faces: int = 20_000
+    """The mesh has at most so many triangles."""
+    video_only: bool = False
+    """Stop when the orbit video is made."""
+    distil: bool = True
+    """Refine the field with the video model before the mesh is taken from it."""
+
+    def __post_init__(self) -> None:
+        # A frozen dataclass may still settle its own fields here, once.
+        object.__setattr__(self, "prompt", _checked_prompt(self.prompt))
+        _check_integer("seed", self.seed, 0, NUM_SEEDS - 1)
+        if not isinstance(self.model, str) or not self.model:
+            raise RequestError(f"model is {self.model!r}; it must be a name from the catalogue")
+        _check_integer("num_frames", self.num_frames, *FRAMES_RANGE)
+        if self.size is not None:
+            _check_integer("size", self.size, *SIZE_RANGE)
+            if self.size % SIZE_MULTIPLE:
+                raise RequestError(
+                    f"size is {self.size}; it must be a multiple of {SIZE_MULTIPLE} pixels"
+                )
+        if self.num_steps is not None:
+            _check_integer("num_steps", self.num_steps, *STEPS_RANGE)
+        if self.guidance_scale is not None:
+            self._settle_number("guidance_scale", *GUIDANCE_RANGE)
+        self._settle_number("elevation_deg", *ELEVATION_RANGE_DEG)
+        _check_integer("texture_size", self.texture_size, TEXTURE_SIZES[0], TEXTURE_SIZES[-1])
+        if self.texture_size not in TEXTURE_SIZES:
+            allowed = ", ".join(str(size) for size in TEXTURE_SIZES)
+            raise RequestError(f"texture_size is {self.texture_size}; it must be one of {allowed}")
+        _check_integer("max_faces", self.max_faces, *FACES_RANGE)
+        for name in ("video_only", "distil"):
+            if not isinstance(getattr(self, name), bool):
+                raise RequestError(f"{name} is {getattr(self, name)!r}; it must be true or false")
+
+    def _settle_number(self, name: str, lowest: float, highest: float) -> None:
+        """Store the field as a float, so that 15 and 15.0 are one request, or raise."""
+        given = getattr(self, name)
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not is_number or not math.isfinite(given) or not lowest <= given <= highest:
+            raise RequestError(
+                f"{name} is {given!r}; it must be a number from {lowest:g} to {highest:g}"
+            )
+        object.__setattr__(self, name, float(given))
+
+    def to_json(self) -> str:
+        """Return the request as a JSON object, every field written out."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "GenerationRequest":
+        """Return the request that `to_json` wrote; fields left out have their defaults.
+
+        Raises:
+            RequestError: The text is no JSON object, a key is unknown or a value is not allowed.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise RequestError(f"the request is no JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise RequestError(f"the request is a JSON {type(values).__name__}, not an object")
+        known = {field.name for field in dataclasses.fields(GenerationRequest)}
+        if unknown := sorted(values.keys() - known):
+            raise RequestError(
+                f"the request has unknown keys {', '.join(unknown)}; "
+                f"known are {', '.join(sorted(known))}"
+            )
+        if "prompt" not in values:
+            raise RequestError("the request has no prompt; say what to make, in words")
+        return GenerationRequest(**values)
+
+
+def _checked_prompt(prompt: str) -> str:
+    """Return the prompt with its white space settled, or raise RequestError."""
+    if not isinstance(prompt, str):
+        raise RequestError(f"prompt is {prompt!r}; it must be text")
+    prompt = " ".join(prompt.split())
+    # Marks that print nothing (zero-width spaces, joiners) do not make a prompt by themselves.
+    if not any(unicodedata.category(character)[0] not in "ZC" for character in prompt):
+        raise RequestError(
+            "prompt is empty; say what to make, in 1 to "
+            f"{MAX_PROMPT_CHARACTERS} characters, for instance 'a wooden chair'"
+        )
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise RequestError(
+            f"prompt has {len(prompt)} characters; at most {MAX_PROMPT_CHARACTERS} are allowed"
+        )
+    for position, character in enumerate(prompt, start=1):
+        # Control characters, and lone surrogates, which no file could hold.
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise RequestError(
+                f"prompt has the control character U+{ord(character):04X} at position {position}; "
+                "only printable text is allowed"
+            )
+    return prompt
+
+
+def _check_integer(name: str, given: int, lowest: int, highest: int) -> None:
+    # True is an int to Python, but nobody means it as a number of frames.
+    if not isinstance(given, int) or isinstance(given, bool) or not lowest <= given <= highest:
+        raise RequestError(
+            f"{name} is {given!r}; it must be a whole number from {lowest} to {highest}"
+        )

@@ -1,0 +1,211 @@
+"""python -m pipelines.training render|autoencoder|transformer|export|evaluate: every step of it."""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.errors import InstallationError, RequestError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser; needs no torch."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    render = commands.add_parser("render", help="draw a folder of captioned GLBs as orbits")
+    render.add_argument("source", type=Path, help="folder with captions.csv (file, name) and GLBs")
+    render.add_argument("--out", type=Path, required=True, help="dataset folder to write")
+    render.add_argument("--size", type=int, default=64, help="pixels along a frame's side")
+    render.add_argument("--orbits", type=int, default=6, help="orbits an object")
+    render.add_argument("--names", type=int, default=None, help="how many names; all if not given")
+    render.add_argument("--designs", type=int, default=2, help="designs a name")
+    render.add_argument("--seed", type=int, default=0)
+    render.add_argument("--device", default="cpu")
+
+    encoder = commands.add_parser("autoencoder", help="fit the latents, train the decoder")
+    encoder.add_argument("dataset", type=Path)
+    encoder.add_argument("--out", type=Path, required=True, help="autoencoder.safetensors")
+    encoder.add_argument("--preset", default="nano")
+    encoder.add_argument("--steps", type=int, default=2000, help="0 fits the linear part alone")
+    encoder.add_argument("--seed", type=int, default=0)
+    encoder.add_argument("--device", default="cpu")
+
+    flow = commands.add_parser("transformer", help="train the diffusion transformer; resumes")
+    flow.add_argument("dataset", type=Path)
+    flow.add_argument("--autoencoder", type=Path, required=True)
+    flow.add_argument("--out", type=Path, required=True, help="folder of the state and the log")
+    flow.add_argument("--preset", default="nano")
+    flow.add_argument("--steps", type=int, default=20_000, help="steps in all")
+    flow.add_argument("--batch-frames", type=int, default=320)
+    flow.add_argument("--learning-rate", type=float, default=1e-3)
+    flow.add_argument("--captions", type=int, default=12, help="captions an object")
+    flow.add_argument("--recoloured", type=int, default=2, help="painted copies an object")
+    flow.add_argument("--sheet-steps", type=int, default=1000, help="steps between sample sheets")
+    flow.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is all")
+    flow.add_argument("--seed", type=int, default=0)
+    flow.add_argument("--device", default="cpu")
+
+    export = commands.add_parser("export", help="write the shipped files from a training state")
+    export.add_argument("--dataset", type=Path, required=True)
+    export.add_argument("--autoencoder", type=Path, required=True)
+    export.add_argument("--transformer", type=Path, required=True, help="folder of the state")
+    export.add_argument("--preset", default="nano")
+    export.add_argument("--out", type=Path, default=Path("assets/models/embedded"))
+
+    score = commands.add_parser("evaluate", help="score the shipped model, write JSON and a sheet")
+    score.add_argument("--model", type=Path, default=Path("assets/models/embedded"))
+    score.add_argument("--names", type=int, default=50)
+    score.add_argument("--steps", type=int, default=None)
+    score.add_argument("--guidance", type=float, default=None)
+    score.add_argument("--seed", type=int, default=0)
+    score.add_argument("--out", type=Path, default=Path("docs/evaluation"))
+    return parser
+
+
+def run_render(args: argparse.Namespace) -> None:
+    """Pack the chosen GLBs and render them."""
+    from pipelines.training.captions import choose_rows, readable_name
+    from pipelines.training.meshes import read_caption_rows, read_glb
+    from pipelines.training.renders import RenderConfig, render_dataset
+
+    chosen = choose_rows(
+        read_caption_rows(args.source),
+        designs_per_name=args.designs,
+        limit=args.names,
+        seed=args.seed,
+    )
+    rows = {row.id: replace(row, name=readable_name(row.name)) for row in chosen}
+    meshes = ((id_, read_glb(args.source / row.file)) for id_, row in sorted(rows.items()))
+    config = RenderConfig(size=args.size, num_orbits=args.orbits)
+    for done in render_dataset(meshes, rows, args.out, config, seed=args.seed, device=args.device):
+        if done % 20 == 0 or done == len(rows):
+            print(f"{done} of {len(rows)} objects", flush=True)
+
+
+def run_autoencoder(args: argparse.Namespace) -> None:
+    """Fit, train and save the autoencoder, going on from the file where it exists."""
+    import torch
+
+    from pipelines.training.autoencoder import (
+        AutoencoderTraining,
+        new_autoencoder,
+        train_decoder,
+    )
+    from pipelines.video.checkpoint import load_autoencoder, save_model
+    from pipelines.video.presets import PRESETS
+
+    generator = torch.Generator().manual_seed(args.seed)
+    if args.out.exists():
+        autoencoder = load_autoencoder(args.out)
+    else:
+        autoencoder = new_autoencoder(args.dataset, PRESETS[args.preset].autoencoder, generator)
+    save_model(autoencoder, args.out, torch.float32)
+    if args.steps:
+        config = AutoencoderTraining(num_steps=args.steps)
+        steps = train_decoder(autoencoder, args.dataset, config, generator, args.device)
+        for record in steps:
+            if record.step % 50 == 0:
+                print(f"step {record.step} loss {record.loss:.4f}", flush=True)
+            if record.step % 200 == 0:
+                save_model(autoencoder, args.out, torch.float32)
+        save_model(autoencoder, args.out, torch.float32)
+
+
+def run_transformer(args: argparse.Namespace) -> None:
+    """Encode the dataset and train, logging loss and sample sheets into the output folder."""
+    import torch
+
+    from pipelines.training.dataset import ClipConfig, build_bank
+    from pipelines.training.samples import write_sample_sheet
+    from pipelines.training.transformer import TransformerTraining, train_transformer
+    from pipelines.video.checkpoint import load_autoencoder
+    from pipelines.video.dit import DiT
+    from pipelines.video.presets import PRESETS
+    from pipelines.video.text import TextEncoder
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    autoencoder = load_autoencoder(args.autoencoder)
+    bank = build_bank(
+        args.dataset,
+        autoencoder,
+        TextEncoder(),
+        captions_per_object=args.captions,
+        recoloured=args.recoloured,
+        seed=args.seed,
+    )
+    print(f"{len(bank.latents)} orbits, {len(bank.texts)} captions", flush=True)
+    torch.manual_seed(args.seed)
+    transformer = DiT(PRESETS[args.preset].transformer)
+    config = TransformerTraining(
+        num_steps=args.steps, batch_frames=args.batch_frames, learning_rate=args.learning_rate
+    )
+    args.out.mkdir(parents=True, exist_ok=True)
+    steps = train_transformer(
+        transformer,
+        bank,
+        config,
+        ClipConfig(),
+        args.out / "state.safetensors",
+        seed=args.seed,
+        device=args.device,
+    )
+    losses, clips, begin = [], 0, time.monotonic()
+    for record in steps:
+        losses.append(record.loss)
+        clips += record.clips
+        if record.step % 50 == 0:
+            rate = 3600 * clips / (time.monotonic() - begin)
+            line = f"{record.step}\t{sum(losses) / len(losses):.4f}\t{rate:.0f} clips/h"
+            print(line, flush=True)
+            with (args.out / "log.tsv").open("a") as log:
+                log.write(line + "\n")
+            losses = []
+        if record.step % args.sheet_steps == 0:
+            path = args.out / f"sheet-{record.step:06d}.png"
+            write_sample_sheet(transformer, autoencoder, path, args.device)
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Write the folder that `EmbeddedModel.load` reads."""
+    from pipelines.training.export import export_model
+
+    export_model(args.dataset, args.autoencoder, args.transformer, args.preset, args.out)
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    """Score the model against its known names."""
+    from pipelines.training.evaluation import evaluate
+
+    evaluate(
+        args.model,
+        num_names=args.names,
+        num_steps=args.steps,
+        guidance_scale=args.guidance,
+        seed=args.seed,
+        out=args.out,
+    )
+
+
+def main() -> int:
+    """Run one command; 2 with one line for what is known before work."""
+    args = build_parser().parse_args()
+    run = {
+        "render": run_render,
+        "autoencoder": run_autoencoder,
+        "transformer": run_transformer,
+        "export": run_export,
+        "evaluate": run_evaluate,
+    }[args.command]
+    try:
+        run(args)
+    except (RequestError, InstallationError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Training of the autoencoder: principal components in one pass, then the decoder's residual."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor
+
+from pipelines.training.dataset import network_frames, read_shards
+from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
+from pipelines.video.precision import mixed_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderTraining:
+    """How the decoder learns.
+
+    Raises:
+        ValueError: A count is below one.
+    """
+
+    num_steps: int
+    batch_clips: int = 8
+    """Clips a step."""
+    clip_frames: int = 4
+    """Neighbouring frames a clip."""
+    learning_rate: float = 2e-3
+    latent_noise: float = 0.05
+    """Noise added to the latents, so that the decoder forgives what the transformer gets wrong."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_clips", "clip_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStep:
+    """One optimiser step."""
+
+    step: int
+    num_steps: int
+    loss: float
+
+
+def sample_patches(
+    folder: Path, stride: int, count: int, generator: torch.Generator
+) -> Float[Tensor, "sample volume"]:
+    """Return random patches that hold something, channel-major, for the linear fit."""
+    parts = []
+    shards = len(list(folder.glob("orbits-*.safetensors")))
+    for shard in read_shards(folder):
+        flat = rearrange(shard.frames, "o f h w c -> (o f) h w c")
+        pick = torch.randperm(len(flat), generator=generator)[: max(1, 8 * count // (shards * 64))]
+        patches = rearrange(
+            network_frames(flat[pick]),
+            "n c (h ph) (w pw) -> (n h w) (c ph pw)",
+            ph=stride,
+            pw=stride,
+        )
+        spread = patches.amax(dim=1) - patches.amin(dim=1)
+        occupied = patches[spread > 0.05]
+        parts.append(occupied[torch.randperm(len(occupied), generator=generator)])
+    return torch.cat(parts)[:count] if len(parts) == 1 else _even(parts, count)
+
+
+def _even(parts: list[Tensor], count: int) -> Tensor:
+    each = count // len(parts)
+    return torch.cat([part[:each] for part in parts])
+
+
+def new_autoencoder(
+    folder: Path, config: AutoencoderConfig, generator: torch.Generator
+) -> Autoencoder:
+    """Return an autoencoder that is the best linear one for the dataset."""
+    autoencoder = Autoencoder(config)
+    fit_linear(autoencoder, sample_patches(folder, config.stride, 200_000, generator))
+    return autoencoder
+
+
+def reconstruction_loss(
+    decoded: Float[Tensor, "batch frame 7 height width"],
+    frames: Float[Tensor, "batch frame 7 height width"],
+) -> Float[Tensor, ""]:
+    """Return mean absolute plus squared error, colour and coverage above normals, edges twice."""
+    weight = frames.new_tensor([1.0, 1.0, 1.0, 1.5, 0.5, 0.5, 0.5])[:, None, None]
+    error = (decoded - frames) * weight
+    down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    across = (error[..., 1:] - error[..., :-1]).abs().mean()
+    return error.abs().mean() + 2 * error.square().mean() + 0.5 * (down + across)
+
+
+def train_decoder(
+    autoencoder: Autoencoder,
+    folder: Path,
+    config: AutoencoderTraining,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> Iterator[TrainStep]:
+    """Train the decoder's residual in place, yielding each step; the linear parts stay.
+
+    The learning rate falls to zero over the steps, so a run that is stopped is started anew: the
+    decoder takes minutes. Restarting from its saved weights goes on from them.
+    """
+    shards = [shard.frames for shard in read_shards(folder)]
+    sizes = torch.tensor([float(len(frames)) for frames in shards])
+    autoencoder.to(device).train()
+    optimiser = torch.optim.AdamW(
+        autoencoder.parameters(), lr=config.learning_rate, weight_decay=0.0
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.num_steps + 1, pct_start=0.1
+    )
+    for step in range(1, config.num_steps + 1):
+        clips = []
+        for shard in torch.multinomial(sizes, config.batch_clips, True, generator=generator):
+            frames = shards[int(shard)]
+            orbit = int(torch.randint(len(frames), (), generator=generator))
+            start = int(torch.randint(frames.shape[1], (), generator=generator))
+            index = (start + torch.arange(config.clip_frames)) % frames.shape[1]
+            clips.append(frames[orbit, index])
+        target = network_frames(torch.stack(clips)).to(device)
+        with torch.no_grad():
+            latents = autoencoder.encode(target)
+            noise = torch.randn(latents.shape, generator=generator).to(device)
+            latents = latents + config.latent_noise * noise
+        with mixed_precision(device):
+            decoded = autoencoder.decode(latents)
+        loss = reconstruction_loss(decoded.float(), target)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        yield TrainStep(step=step, num_steps=config.num_steps, loss=loss.item())
+    autoencoder.eval()
+
+
+def box_psnr(
+    decoded: Float[Tensor, "frame 7 height width"], frames: Float[Tensor, "frame 7 height width"]
+) -> Float[Tensor, " frame"]:
+    """Return each frame's PSNR (dB) of colour and coverage, in alpha's box widened by 4 pixels."""
+    alpha = frames[:, 3] > -0.9
+    rows, columns = alpha.any(dim=2), alpha.any(dim=1)
+    box = _widened(rows)[:, :, None] & _widened(columns)[:, None, :]
+    error = reduce(
+        ((decoded.clamp(-1, 1) - frames)[:, :4] / 2).square(), "f c h w -> f h w", "mean"
+    )
+    mean = (error * box).sum(dim=(1, 2)) / box.sum(dim=(1, 2)).clamp(min=1)
+    return -10 * mean.clamp(min=1e-10).log10()
+
+
+def _widened(line: Tensor, margin: int = 4) -> Tensor:
+    index = torch.arange(line.shape[1])
+    first = torch.where(line, index, line.shape[1]).amin(dim=1, keepdim=True) - margin
+    last = torch.where(line, index, -1).amax(dim=1, keepdim=True) + margin
+    return (index >= first) & (index <= last)
+
+
+def normal_error_deg(
+    decoded: Float[Tensor, "frame 7 height width"], frames: Float[Tensor, "frame 7 height width"]
+) -> float:
+    """Return the mean angle (degrees) between normals where the object covers the pixel."""
+    solid = frames[:, 3] > 0.98
+    a = torch.nn.functional.normalize(
+        rearrange(decoded[:, 4:], "f c h w -> f h w c")[solid], dim=-1
+    )
+    b = torch.nn.functional.normalize(rearrange(frames[:, 4:], "f c h w -> f h w c")[solid], dim=-1)
+    return float(torch.rad2deg((a * b).sum(dim=-1).clamp(-1, 1).acos()).mean())

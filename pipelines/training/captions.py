@@ -1,0 +1,104 @@
+"""Names to captions that people would type: word order, articles, colours, synonyms, length."""
+
+import re
+
+import torch
+
+from pipelines.training.meshes import CaptionRow
+from pipelines.training.vocabulary import (
+    ADJECTIVES,
+    COLOURS,
+    OBSCURE,
+    QUALITIES,
+    REWRITES,
+    SIZES,
+    SYNONYMS,
+)
+
+SHORT_FORMS = ("{a} {name}", "{name}", "{a} {name}", "the {name}")
+LONG_FORMS = (
+    "a 3D model of {a} {name}",
+    "a low-poly {name}",
+    "{a} {name} on a white background",
+    "a turntable video of {a} {name}",
+    "a simple stylised {name}, seen from all sides",
+)
+
+
+def readable_name(name: str) -> str:
+    """Return the name in English order: size, quality, colour, noun ("shield red": red shield)."""
+    name = re.sub(r"\s+", " ", name.strip())
+    if name in REWRITES:
+        return REWRITES[name]
+    words = name.split(" ")
+    front = {*SIZES, *QUALITIES, *COLOURS}
+    # A noun must remain: "rock" alone stays, "light post" keeps its first word.
+    nouns = [word for word in words if word not in front]
+    if not nouns or words[0] in front:
+        return name
+    moved = [word for group in (SIZES, QUALITIES, COLOURS) for word in words if word in group]
+    adjectives = [ADJECTIVES.get(word, word) for word in dict.fromkeys(moved)]
+    return " ".join([*adjectives, *nouns])
+
+
+def is_readable(name: str) -> bool:
+    """Return whether a reader would know what the name looks like."""
+    return name in REWRITES or not OBSCURE & set(name.split(" "))
+
+
+def choose_rows(
+    rows: list[CaptionRow], *, designs_per_name: int, limit: int | None, seed: int
+) -> list[CaptionRow]:
+    """Return the rows to learn: readable names of few words, some designs of each.
+
+    Names that read alike after rewording count as one. Where there are more names than `limit`, the
+    hand-written ones come first, then a draw from the others.
+    """
+    designs: dict[str, list[CaptionRow]] = {}
+    for row in rows:
+        if is_readable(row.name):
+            designs.setdefault(readable_name(row.name), []).append(row)
+    written = {readable_name(name) for name in REWRITES}
+    names = sorted(name for name in designs if name in written or len(name.split(" ")) <= 2)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(names), generator=generator).tolist()
+    drawn = sorted((names[i] for i in order), key=lambda name: name not in written)
+    return [row for name in drawn[:limit] for row in designs[name][:designs_per_name]]
+
+
+def with_article(name: str) -> str:
+    """Return the indefinite article that the name takes, with a plural taking none."""
+    if name.endswith("s") and not name.endswith(("ss", "us", "is")):
+        return ""
+    return "an" if name[0].lower() in "aeio" or name.startswith("um") else "a"
+
+
+def captions_for(
+    name: str, colours: list[str], count: int, generator: torch.Generator
+) -> list[str]:
+    """Return captions of one object, the plain short one first.
+
+    Args:
+        name: The readable name.
+        colours: Colour words found in the pixels, the most frequent first.
+        count: How many captions.
+        generator: Draws the forms.
+    """
+    forms = [f"{with_article(name)} {name}".strip()]
+    named = any(colour in name.split(" ") for colour in COLOURS)
+    while len(forms) < count:
+        draw = torch.rand(4, generator=generator).tolist()
+        noun = name
+        if draw[0] < 0.25:
+            for word, other in SYNONYMS.items():
+                if re.search(rf"\b{word}\b", noun):
+                    noun = re.sub(rf"\b{word}\b", other, noun)
+                    break
+        if colours and not named and draw[1] < 0.35:
+            noun = f"{colours[0]} {noun}"
+            if len(colours) > 1 and draw[1] < 0.1:
+                noun = f"{colours[0]} and {colours[1]} {name}"
+        choices = SHORT_FORMS if draw[2] < 0.75 else LONG_FORMS
+        form = choices[int(draw[3] * len(choices))]
+        forms.append(re.sub(r"\s+", " ", form.format(a=with_article(noun), name=noun)).strip())
+    return forms

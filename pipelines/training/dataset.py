@@ -1,0 +1,215 @@
+"""A rendered dataset in memory: latents, cameras and captions, and the clips cut from it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int, UInt8
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipelines.training.captions import captions_for
+from pipelines.training.colours import NAMES, dominant_colours, recolour
+from pipelines.video.autoencoder import Autoencoder
+from pipelines.video.conditioning import Conditioning, plucker_rays
+from pipelines.video.text import TextEncoder
+from threed.cameras import Cameras
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Orbits of some objects, as they lie on disk."""
+
+    frames: UInt8[Tensor, "orbit frame height width 7"]
+    c2w: Float[Tensor, "orbit frame 4 4"]
+    fov_y: Float[Tensor, "orbit frame"]
+    object: Int[Tensor, " orbit"]
+    """Index of each orbit's object in the listing."""
+
+
+def read_listing(folder: Path) -> list[dict[str, str]]:
+    """Return the objects of a dataset folder: id, file, name, kit.
+
+    Raises:
+        ValueError: The folder is no dataset.
+    """
+    path = folder / "objects.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no objects.json; make it with the command render")
+    return json.loads(path.read_text())["objects"]
+
+
+def read_shards(folder: Path) -> Iterator[Shard]:
+    """Yield the dataset's shards in order."""
+    for path in sorted(folder.glob("orbits-*.safetensors")):
+        yield Shard(**load_file(path))
+
+
+def network_frames(
+    frames: UInt8[Tensor, "*batch height width 7"],
+) -> Float[Tensor, "*batch 7 height width"]:
+    """Return stored frames as the networks take them, in [-1, 1]."""
+    return rearrange(frames.float() / 127.5 - 1, "... h w c -> ... c h w")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentBank:
+    """Every orbit's latents and rays, and the captions that each may be shown under."""
+
+    latents: Tensor
+    """float16 (orbit frame channel height width)."""
+    rays: Tensor
+    """float16 (orbit frame ray height width)."""
+    default: Int[Tensor, " object"]
+    """Index of each object's default orbit."""
+    captions: Int[Tensor, "orbit caption"]
+    """Rows of the tables below."""
+    tokens: Tensor
+    """float16 (row token channel)."""
+    pooled: Tensor
+    """float16 (row channel)."""
+    texts: list[str]
+    """The captions of the tables' rows."""
+
+
+def build_bank(
+    folder: Path,
+    autoencoder: Autoencoder,
+    text_encoder: TextEncoder,
+    *,
+    captions_per_object: int,
+    recoloured: int,
+    seed: int,
+) -> LatentBank:
+    """Return the dataset encoded, with recoloured copies of some orbits under their own captions.
+
+    Args:
+        folder: A dataset folder.
+        autoencoder: Its encoder must be final, for latents are kept and frames are not.
+        text_encoder: Embeds the captions.
+        captions_per_object: Captions drawn an object.
+        recoloured: Copies of one orbit an object that are painted in a colour it has not.
+        seed: Draws captions and colours.
+    """
+    listing = read_listing(folder)
+    generator = torch.Generator().manual_seed(seed)
+    texts: dict[str, int] = {}
+    latents, rays, captions, default = [], [], [], []
+
+    def add(frames: Tensor, cameras: Cameras, forms: list[str]) -> None:
+        with torch.no_grad():
+            latents.append(autoencoder.encode(network_frames(frames)[None])[0].half())
+        rays.append(plucker_rays(cameras, autoencoder.config.stride).half())
+        rows = [texts.setdefault(form, len(texts)) for form in forms]
+        captions.append(torch.tensor(rows))
+
+    for shard in read_shards(folder):
+        for index in shard.object.unique().tolist():
+            orbits = (shard.object == index).nonzero()[:, 0].tolist()
+            name = listing[index]["name"]
+            colours = dominant_colours(shard.frames[orbits[0]])
+            forms = captions_for(name, colours, captions_per_object, generator)
+            size = shard.frames.shape[2]
+            cameras = [
+                Cameras(c2w=shard.c2w[o], fov_y=shard.fov_y[o], width=size, height=size)
+                for o in orbits
+            ]
+            default.append(len(latents))
+            for orbit, views in zip(orbits, cameras, strict=True):
+                add(shard.frames[orbit], views, forms)
+            others = [colour for colour in NAMES if colour not in colours]
+            for pick in torch.randperm(len(others), generator=generator)[:recoloured].tolist():
+                which = int(torch.randint(len(orbits), (), generator=generator))
+                plain = " ".join(w for w in name.split(" ") if w not in NAMES)
+                painted = captions_for(
+                    f"{others[pick]} {plain}", [], captions_per_object, generator
+                )
+                frames = recolour(shard.frames[orbits[which]], others[pick])
+                add(frames, cameras[which], painted)
+    tokens, pooled = _embed_all(text_encoder, list(texts))
+    return LatentBank(
+        latents=torch.stack(latents),
+        rays=torch.stack(rays),
+        default=torch.tensor(default),
+        captions=torch.stack(captions),
+        tokens=tokens,
+        pooled=pooled,
+        texts=list(texts),
+    )
+
+
+def _embed_all(encoder: TextEncoder, texts: list[str]) -> tuple[Tensor, Tensor]:
+    parts = [encoder.encode(texts[i : i + 256]) for i in range(0, len(texts), 256)]
+    return (
+        torch.cat([part.tokens.half() for part in parts]),
+        torch.cat([part.pooled.half() for part in parts]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How clips are cut for a batch.
+
+    Raises:
+        ValueError: A probability lies outside [0, 1].
+    """
+
+    lengths: tuple[int, ...] = (8, 12, 24)
+    """Frames of a clip; one length a batch."""
+    shares: tuple[float, ...] = (0.6, 0.2, 0.2)
+    """How often each length is drawn."""
+    default_share: float = 0.5
+    """How often a clip is cut from an object's default orbit, which is asked for most."""
+    drop_text: float = 0.12
+    """How often a clip loses its caption, for guidance."""
+    give_frames: float = 0.1
+    """How often some frames are given as references."""
+
+    def __post_init__(self) -> None:
+        for name in ("default_share", "drop_text", "give_frames"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+
+
+def draw_batch(
+    bank: LatentBank, config: ClipConfig, tokens: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "batch frame channel height width"], Conditioning]:
+    """Return clean clips and their conditions, as many as hold about `tokens` frames in all.
+
+    A clip is a run through its orbit, forwards or back, at any spacing that stays within a turn.
+    """
+    kind = int(torch.multinomial(torch.tensor(config.shares), 1, generator=generator))
+    length = config.lengths[kind]
+    batch = max(1, tokens // length)
+    orbit = torch.randint(len(bank.latents), (batch,), generator=generator)
+    default = bank.default[torch.randint(len(bank.default), (batch,), generator=generator)]
+    plain = torch.rand(batch, generator=generator) < config.default_share
+    orbit = torch.where(plain, default, orbit)
+    around = bank.latents.shape[1]
+    number = torch.rand(batch, 6, generator=generator)
+    # The widest spacing closes the turn; it is what is asked for most.
+    widest = around // length
+    spacing = torch.where(number[:, 0] < 0.7, widest, 1 + (number[:, 1] * widest).long())
+    spacing = spacing * torch.where(number[:, 2] < 0.2, -1, 1)
+    start = (number[:, 3] * around).long()
+    frame = (start[:, None] + spacing[:, None] * torch.arange(length)) % around
+    clean = bank.latents[orbit[:, None], frame].float()
+    rays = bank.rays[orbit[:, None], frame].float()
+    pick = (torch.rand(batch, generator=generator) * bank.captions.shape[1]).long()
+    row = bank.captions[orbit, pick]
+    keep = (number[:, 4] >= config.drop_text).float()
+    given = torch.rand(batch, length, generator=generator) < torch.rand(
+        batch, 1, generator=generator
+    )
+    given &= (number[:, 5] < config.give_frames)[:, None]
+    mask = given[:, :, None, None, None].float().expand(-1, -1, 1, *clean.shape[-2:])
+    return clean, Conditioning(
+        text=bank.tokens[row].float() * keep[:, None, None],
+        pooled=bank.pooled[row].float() * keep[:, None],
+        rays=rays,
+        reference=clean * mask,
+        reference_mask=mask,
+    )

@@ -1,0 +1,87 @@
+"""From a training state to the folder that is shipped and that `EmbeddedModel.load` reads."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from pipelines.models.embedded import EmbeddedSettings
+from pipelines.training.dataset import network_frames, read_listing, read_shards
+from pipelines.training.features import merge_twins, orbit_feature
+from pipelines.training.transformer import export_average
+from pipelines.video.checkpoint import file_sha256, load_autoencoder, save_model, save_tensors
+from pipelines.video.presets import PRESETS
+from pipelines.video.text import TextEncoder
+
+TWIN_DISTANCE = 0.06
+"""Root mean square difference of features below which two designs are one to the eye."""
+
+SETTINGS = {
+    "nano": EmbeddedSettings(
+        size=64,
+        max_frames=48,
+        num_steps=12,
+        guidance_scale=3.0,
+        shift=1.0,
+        sampler="euler",
+        familiar_similarity=0.6,
+    ),
+    "small": EmbeddedSettings(
+        size=128,
+        max_frames=48,
+        num_steps=12,
+        guidance_scale=3.0,
+        shift=1.0,
+        sampler="euler",
+        familiar_similarity=0.6,
+    ),
+}
+
+
+def export_model(dataset: Path, autoencoder: Path, training: Path, preset: str, out: Path) -> None:
+    """Write weights in half precision, the known names with their features, and the checksums.
+
+    Args:
+        dataset: The rendered dataset, whose names the model knows.
+        autoencoder: The trained autoencoder's file.
+        training: Folder of the transformer's training state.
+        preset: Name of the preset.
+        out: Folder to write.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    save_model(load_autoencoder(autoencoder), out / "autoencoder.safetensors")
+    export_average(
+        training / "state.safetensors",
+        PRESETS[preset].transformer,
+        out / "transformer.safetensors",
+    )
+    names, design_names, features = _known(dataset)
+    pooled = TextEncoder().encode(names).pooled
+    twins = merge_twins(design_names, features, TWIN_DISTANCE)
+    save_tensors(
+        {
+            "embeddings": pooled.half(),
+            "features": (features * 127).round().to(torch.int8),
+            "design_name": torch.tensor([names.index(name) for name in design_names]),
+        },
+        out / "known.safetensors",
+        {"names": json.dumps(names), "twins": json.dumps(twins)},
+    )
+    settings = json.dumps(asdict(SETTINGS[preset]), indent=2) + "\n"
+    (out / "settings.json").write_text(settings)
+    files = sorted([*out.glob("*.safetensors"), out / "settings.json"])
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in files]
+    (out / "SHA256SUMS").write_text("".join(lines))
+
+
+def _known(dataset: Path) -> tuple[list[str], list[str], torch.Tensor]:
+    """Return the names, each design's name, and each design's feature from its default orbit."""
+    listing = read_listing(dataset)
+    design_names, features = [], []
+    for shard in read_shards(dataset):
+        for index in shard.object.unique().tolist():
+            first = int((shard.object == index).nonzero()[0])
+            design_names.append(listing[index]["name"])
+            features.append(orbit_feature(network_frames(shard.frames[first])))
+    return sorted(set(design_names)), design_names, torch.stack(features)

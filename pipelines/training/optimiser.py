@@ -1,0 +1,84 @@
+"""The optimiser of the transformer, its averaged weights, and both as safetensors."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.video.checkpoint import load_tensors, save_tensors
+
+# Muon's learning rate over AdamW's.
+MUON_RATE = 3.0
+
+
+class Optimiser:
+    """Muon on the blocks' matrices, AdamW on the rest, and an exponential moving average.
+
+    Jordan et al., "Muon: An optimizer for hidden layers in neural networks"; its update is scaled
+    to AdamW's root mean square (Liu et al., "Muon is Scalable for LLM Training"), so that one
+    schedule serves both. Modulations stay with AdamW: they read a vector, not a sequence.
+    """
+
+    def __init__(self, model: nn.Module, *, learning_rate: float, ema_decay: float) -> None:
+        self.model = model
+        self.learning_rate = learning_rate
+        self.ema_decay = ema_decay
+        self.step_count = 0
+        self.parameters = dict(model.named_parameters())
+        matrices = [p for name, p in self.parameters.items() if _is_hidden_matrix(name, p)]
+        others = [p for name, p in self.parameters.items() if not _is_hidden_matrix(name, p)]
+        self.muon = torch.optim.Muon(
+            matrices, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+        )
+        self.adam = torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    def step(self, rate: float) -> None:
+        """Apply the gradients at `rate` times the learning rate, and average."""
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        for optimiser, scale in ((self.muon, MUON_RATE), (self.adam, 1.0)):
+            for group in optimiser.param_groups:
+                group["lr"] = scale * rate * self.learning_rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.step_count += 1
+        # A young average follows closely, so that it forgets the random start.
+        decay = min(self.ema_decay, (1 + self.step_count) / (10 + self.step_count))
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                self.average[name].lerp_(parameter, 1 - decay)
+
+    def save(self, path: Path) -> None:
+        """Write weights, averages, moments and the step count, atomically."""
+        tensors = {"step": torch.tensor(self.step_count)}
+        for name, parameter in self.parameters.items():
+            tensors[f"weight/{name}"] = parameter
+            tensors[f"average/{name}"] = self.average[name]
+            for optimiser in (self.muon, self.adam):
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    tensors[f"moment/{key}/{name}"] = torch.as_tensor(value)
+        save_tensors(tensors, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state."""
+        tensors, _ = load_tensors(path)
+        self.step_count = int(tensors["step"])
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[f"weight/{name}"])
+                self.average[name].copy_(tensors[f"average/{name}"])
+        for key, value in tensors.items():
+            if key.startswith("moment/"):
+                _, moment, name = key.split("/", 2)
+                parameter = self.parameters[name]
+                owner = self.muon if _is_hidden_matrix(name, parameter) else self.adam
+                on_host = moment == "step"
+                owner.state[parameter][moment] = value if on_host else value.to(parameter.device)
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """Return the averaged weights by name."""
+        return dict(self.average)
+
+
+def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    return name.startswith("blocks.") and parameter.ndim == 2 and ".modulation." not in name

@@ -1,0 +1,178 @@
+"""Packed meshes to orbits: uint8 frames of albedo, alpha and normals with their cameras.
+
+A dataset folder holds `objects.json` (id, name, kit a row) and shards `orbits-000.safetensors` with
+`frames` (orbit frame height width 7), `c2w` (orbit frame 4 4), `fov_y` (orbit frame) and `object`
+(orbit). Channels: albedo 0-2 and alpha 3, premultiplied, as v * 255; normals 4-6, premultiplied
+world-space, as (n + 1) * 127.5.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.training.meshes import CaptionRow, PackedMesh, sample_texture
+from threed.cameras import DEFAULT_FOV_Y, DEFAULT_RADIUS, Cameras, orbit_cameras
+from threed.rasterize import average_samples, rasterize
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderConfig:
+    """How the orbits of a dataset are drawn."""
+
+    size: int
+    """Width and height of a frame, pixels."""
+    num_frames: int = 24
+    """Frames an orbit, equally spaced over one turn."""
+    num_orbits: int = 6
+    """Orbits an object; the first is the default orbit, level at 15 degrees."""
+    samples: int = 2
+    """Samples along a pixel's side."""
+    shard_objects: int = 128
+    """Objects a shard file."""
+
+    def __post_init__(self) -> None:
+        for name in ("size", "num_frames", "num_orbits", "samples", "shard_objects"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+def random_orbit(config: RenderConfig, generator: torch.Generator) -> Cameras:
+    """Return a level, rising or wavy full turn with random start, elevation, zoom and lens.
+
+    Elevations lie between -30 and 60 degrees.
+    """
+    number = torch.rand(7, generator=generator).tolist()
+    turn = torch.arange(config.num_frames) / config.num_frames
+    low, high = math.radians(-30), math.radians(60)
+    middle = low + (high - low) * number[0]
+    kind = int(number[1] * 3)
+    if kind == 0:
+        elevation = torch.full_like(turn, middle)
+    elif kind == 1:
+        elevation = middle + (low + (high - low) * number[2] - middle) * turn
+    else:
+        waves = 1 + int(number[2] * 2)
+        amplitude = number[3] * min(middle - low, high - middle)
+        elevation = middle + amplitude * torch.sin(2 * math.pi * (waves * turn + number[4]))
+    # The object's apparent size varies by a tenth; the lens between 30 and 50 degrees.
+    fov_y = math.radians(30 + 20 * number[5]) if number[6] < 0.4 else DEFAULT_FOV_Y
+    zoom = 0.95 + 0.15 * number[4]
+    radius = zoom * DEFAULT_RADIUS * math.sin(DEFAULT_FOV_Y / 2) / math.sin(fov_y / 2)
+    return orbit_cameras(
+        config.num_frames,
+        size=config.size,
+        elevation=elevation,
+        start_azimuth=2 * math.pi * float(torch.rand((), generator=generator)),
+        fov_y=fov_y,
+        radius=radius,
+    )
+
+
+def render_mesh(
+    mesh: PackedMesh, cameras: Cameras, samples: int
+) -> UInt8[Tensor, "view height width 7"]:
+    """Return the seven channels of every view, as the module's docstring lays them out."""
+    fine = Cameras(
+        c2w=cameras.c2w,
+        fov_y=cameras.fov_y,
+        width=cameras.width * samples,
+        height=cameras.height * samples,
+    )
+    fragments = rasterize(mesh.vertices, mesh.faces.long(), fine)
+    hit = fragments.face >= 0
+    face = fragments.face[hit]
+    colour = mesh.colours[face].float() / 255
+    if mesh.uv is not None and mesh.texture is not None:
+        textured = ~mesh.uv[:, 0, 0].isnan()[face]
+        uv = torch.einsum("pk,pkc->pc", fragments.barycentric[hit], mesh.uv[face])
+        colour[textured] = colour[textured] * sample_texture(mesh.texture, uv[textured])
+    a, b, c = mesh.vertices[mesh.faces.long()].unbind(dim=1)
+    face_normal = F.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-12)
+    normal = face_normal[face]
+    # Both sides are drawn, and sheets wind either way: turn every normal to its camera.
+    view = hit.nonzero()[:, 0]
+    point = torch.einsum(
+        "pk,pkc->pc", fragments.barycentric[hit], mesh.vertices[mesh.faces.long()][face]
+    )
+    towards = cameras.c2w[view, :3, 3] - point
+    normal = torch.where((normal * towards).sum(-1, keepdim=True) < 0, -normal, normal)
+    image = colour.new_zeros(*hit.shape, 7)
+    image[hit] = torch.cat([colour, torch.ones_like(colour[:, :1]), normal], dim=-1)
+    image = average_samples(image, samples)
+    image[..., 4:] = 0.5 * image[..., 4:] + 0.5
+    return (image * 255).round().to(torch.uint8)
+
+
+def render_dataset(
+    meshes: Iterator[tuple[str, PackedMesh]],
+    rows: dict[str, CaptionRow],
+    out: Path,
+    config: RenderConfig,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> Iterator[int]:
+    """Write a dataset folder and yield the number of objects done after each.
+
+    Every object has a generator of its own, so that a run which stops goes on from its last whole
+    shard and a subset of the objects renders as it does among all.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    todo = [(id_, mesh) for id_, mesh in meshes if id_ in rows]
+    listing = [asdict(rows[id_]) for id_, _ in todo]
+    (out / "objects.json").write_text(json.dumps({"config": asdict(config), "objects": listing}))
+    for start in range(0, len(todo), config.shard_objects):
+        path = out / f"orbits-{start // config.shard_objects:03d}.safetensors"
+        chunk = todo[start : start + config.shard_objects]
+        if path.exists():
+            yield start + len(chunk)
+            continue
+        frames, c2w, fov_y, index = [], [], [], []
+        for number, (id_, mesh) in enumerate(chunk, start=start):
+            generator = torch.Generator().manual_seed(_object_seed(id_, seed))
+            orbits = [orbit_cameras(config.num_frames, size=config.size)]
+            orbits += [random_orbit(config, generator) for _ in range(config.num_orbits - 1)]
+            cameras = Cameras(
+                c2w=torch.cat([o.c2w for o in orbits]),
+                fov_y=torch.cat([o.fov_y for o in orbits]),
+                width=config.size,
+                height=config.size,
+            )
+            image = render_mesh(_to(mesh, device), cameras.to(device), config.samples).cpu()
+            frames.append(rearrange(image, "(o f) h w c -> o f h w c", f=config.num_frames))
+            c2w.append(rearrange(cameras.c2w, "(o f) i j -> o f i j", f=config.num_frames))
+            fov_y.append(rearrange(cameras.fov_y, "(o f) -> o f", f=config.num_frames))
+            index.append(torch.full((len(orbits),), number))
+            yield number + 1
+        tensors = {
+            "frames": torch.cat(frames),
+            "c2w": torch.cat(c2w).float(),
+            "fov_y": torch.cat(fov_y).float(),
+            "object": torch.cat(index),
+        }
+        partial = path.with_suffix(".partial")
+        save_file(tensors, partial)
+        partial.replace(path)
+
+
+def _object_seed(id_: str, seed: int) -> int:
+    return (sum(ord(letter) * 131**place for place, letter in enumerate(id_)) + seed) % 2**31
+
+
+def _to(mesh: PackedMesh, device: str) -> PackedMesh:
+    return PackedMesh(
+        vertices=mesh.vertices.to(device),
+        faces=mesh.faces.to(device),
+        colours=mesh.colours.to(device),
+        uv=None if mesh.uv is None else mesh.uv.to(device),
+        texture=None if mesh.texture is None else mesh.texture.to(device),
+    )

@@ -1,0 +1,149 @@
+"""Training of the diffusion transformer by rectified flow on cached latents."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
+from pipelines.training.optimiser import Optimiser
+from pipelines.video.checkpoint import save_model
+from pipelines.video.diffusion import add_noise
+from pipelines.video.dit import DiT, DiTConfig
+from pipelines.video.precision import mixed_precision
+
+# Below, an error of the clean estimate counts no more: faint noise hides nothing that matters.
+LEAST_SIGMA = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerTraining:
+    """How the transformer learns.
+
+    Raises:
+        ValueError: A field is out of range.
+    """
+
+    num_steps: int
+    """Steps in all, resumed ones counted."""
+    batch_frames: int = 320
+    """Frames a step, however they are cut into clips."""
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    decay_share: float = 0.25
+    """Share of the steps at the end over which the learning rate falls to zero."""
+    ema_decay: float = 0.998
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_frames", "warmup_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.decay_share <= 1:
+            raise ValueError(f"decay_share is {self.decay_share}; it must lie in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowTrainStep:
+    """One optimiser step."""
+
+    step: int
+    num_steps: int
+    loss: float
+    clips: int
+    seconds: float
+
+
+def learning_rate_factor(step: int, config: TransformerTraining) -> float:
+    """Return the trapezoid: a linear rise, a plateau, a linear fall to zero at the last step."""
+    rise = step / config.warmup_steps
+    fall_steps = max(1, round(config.decay_share * config.num_steps))
+    fall = (config.num_steps - step + 1) / fall_steps
+    return max(0.0, min(1.0, rise, fall))
+
+
+def flow_loss(
+    transformer: DiT,
+    bank: LatentBank,
+    clips: ClipConfig,
+    batch_frames: int,
+    generator: torch.Generator,
+    device: torch.device | str,
+) -> tuple[Tensor, int]:
+    """Return the mean squared velocity error of one random batch, and its number of clips.
+
+    Noise levels are logit-normal (Esser et al., "Scaling Rectified Flow Transformers", section
+    3.1), leaning to high noise, where words and cameras decide what the clip shows; a tenth is
+    drawn uniformly, so that both ends are seen.
+    """
+    clean, cond = draw_batch(bank, clips, batch_frames, generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    sigma = torch.sigmoid(0.3 + torch.randn(len(clean), generator=generator))
+    uniform = torch.rand(len(clean), generator=generator)
+    sigma = torch.where(torch.rand(len(clean), generator=generator) < 0.1, uniform, sigma)
+    clean, noise, sigma = clean.to(device), noise.to(device), sigma.to(device)
+    cond = cond.to(device)
+    with mixed_precision(device):
+        estimate = transformer(add_noise(clean, noise, sigma), sigma, cond)
+    # An error of the clean estimate is an error of velocity over sigma.
+    level = sigma.clamp(min=LEAST_SIGMA)[:, None, None, None, None]
+    error = ((estimate.float() - clean) / level).square()
+    # Frames that were given need no prediction.
+    wanted = 1 - cond.reference_mask
+    return (error * wanted).sum() / (wanted.expand_as(error).sum() + 1e-6), len(clean)
+
+
+def train_transformer(
+    transformer: DiT,
+    bank: LatentBank,
+    config: TransformerTraining,
+    clips: ClipConfig,
+    state: Path,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    save_seconds: float = 120.0,
+) -> Iterator[FlowTrainStep]:
+    """Train in place, yielding each step; goes on from `state` where that file exists.
+
+    Every step draws from a generator of its own, so that a resumed run sees the batches that an
+    unbroken one would have seen. The state is saved every `save_seconds` and at the end.
+    """
+    transformer.to(device).train()
+    optimiser = Optimiser(
+        transformer, learning_rate=config.learning_rate, ema_decay=config.ema_decay
+    )
+    if state.exists():
+        optimiser.load(state)
+    saved = time.monotonic()
+    forward = transformer
+    if torch.device(device).type == "cuda":
+        forward.compile(dynamic=False)
+    while optimiser.step_count < config.num_steps:
+        begin = time.monotonic()
+        step = optimiser.step_count + 1
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        loss, count = flow_loss(forward, bank, clips, config.batch_frames, generator, device)
+        loss.backward()
+        optimiser.step(learning_rate_factor(step, config))
+        if time.monotonic() - saved > save_seconds or step == config.num_steps:
+            optimiser.save(state)
+            saved = time.monotonic()
+        yield FlowTrainStep(
+            step=step,
+            num_steps=config.num_steps,
+            loss=loss.item(),
+            clips=count,
+            seconds=time.monotonic() - begin,
+        )
+
+
+def export_average(state: Path, config: DiTConfig, out: Path) -> None:
+    """Write the averaged weights of a training state as a model file in half precision."""
+    model = DiT(config)
+    optimiser = Optimiser(model, learning_rate=0.0, ema_decay=0.0)
+    optimiser.load(state)
+    model.load_state_dict(optimiser.averaged_state())
+    save_model(model, out)

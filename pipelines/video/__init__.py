@@ -1,0 +1,1 @@
+"""The embedded video diffusion transformer: words and cameras to an orbit video."""

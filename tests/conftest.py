@@ -1,0 +1,4 @@
+from jaxtyping import install_import_hook
+
+# Before anything of ours is imported: from here on a wrong shape or type raises.
+install_import_hook(["pipelines", "threed"], "beartype.beartype")

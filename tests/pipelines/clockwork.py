@@ -1,0 +1,69 @@
+"""A worker whose chain only counts: what the tests of the queue run in place of the models.
+
+    python -m tests.pipelines.clockwork RUNS_FOLDER
+
+The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`
+and `void` raise, `die` kills the process.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Generator
+
+import numpy as np
+
+from pipelines.errors import ReconstructionError
+from pipelines.jobs.records import KnownThings
+from pipelines.jobs.worker import main
+from pipelines.request import GenerationRequest
+from threed.progress import Progress
+from threed.report import Report
+from threed.run_folder import RunFolder
+
+
+class Clockwork:
+    """Does what the prompt's first word says."""
+
+    def warm(self) -> None:
+        pass
+
+    def known(self, request: GenerationRequest) -> KnownThings:
+        return KnownThings(familiar=request.prompt.startswith("count"), names=("clock", "watch"))
+
+    def run(
+        self, request: GenerationRequest, folder: RunFolder
+    ) -> Generator[Progress, None, Report | None]:
+        word, _, number = request.prompt.partition(" ")
+        try:
+            yield from self._act(word, float(number or 1), folder)
+        finally:
+            folder.file("closed").write_text("the generator was closed")
+        return None
+
+    def _act(self, word: str, number: float, folder: RunFolder) -> Generator[Progress, None, None]:
+        frames = np.full((12, 8, 8, 3), 200, dtype=np.uint8)
+        yield Progress(stage="video", step=0, num_steps=1, message="starting")
+        if word == "hang":
+            time.sleep(number)
+        if word == "fail":
+            raise RuntimeError("a secret of the program")
+        if word == "void":
+            raise ReconstructionError("no surface was found; try another seed")
+        if word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        for step in range(int(number)):
+            time.sleep(0.05)
+            yield Progress(
+                stage="video",
+                step=step + 1,
+                num_steps=int(number),
+                message=f"step {step + 1}",
+                preview=frames,
+            )
+        with folder.stage("orbit") as temporary:
+            (temporary / "orbit.mp4").write_bytes(b"frames of " + word.encode())
+
+
+if __name__ == "__main__":
+    main(Clockwork())

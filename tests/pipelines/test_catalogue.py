@@ -1,0 +1,94 @@
+"""The catalogue: what it lists it has, and what it has is what was shipped."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from pipelines.errors import InstallationError, RequestError
+from pipelines.models.catalogue import (
+    CHECKSUMS_NAME,
+    KNOWN_NAME,
+    MODELS,
+    ModelCard,
+    find_card,
+    load_model,
+)
+
+NUM_PARAMETERS = 3 * 5 + 7
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> ModelCard:
+    """A card whose folder holds two small files of weights, what is known and their checksums."""
+    save_file({"a": np.zeros((3, 5), np.float16)}, tmp_path / "one.safetensors", {"made": "here"})
+    save_file({"b": np.ones(7, np.float32)}, tmp_path / "two.safetensors")
+    save_file({"features": np.ones(11, np.int8)}, tmp_path / KNOWN_NAME)
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(tmp_path.iterdir())
+    ]
+    (tmp_path / CHECKSUMS_NAME).write_text("".join(lines))
+    return replace(MODELS[0], folder=tmp_path)
+
+
+def test_whole_weights_are_verified_and_counted(card: ModelCard) -> None:
+    card.verify()
+    assert card.runnable()
+    assert card.num_parameters() == NUM_PARAMETERS
+
+
+def test_one_flipped_bit_is_found(card: ModelCard) -> None:
+    path = card.folder / "two.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InstallationError, match=r"two\.safetensors is damaged: its SHA-256 is"):
+        card.verify()
+
+
+@pytest.mark.parametrize("name", ["one.safetensors", CHECKSUMS_NAME])
+def test_a_missing_file_is_named(card: ModelCard, name: str) -> None:
+    (card.folder / name).unlink()
+    assert not card.runnable()
+    with pytest.raises(InstallationError, match=f"'{card.name}' are missing .*{name} cannot be"):
+        card.verify()
+
+
+@pytest.mark.parametrize("text", ["", "no-digest-here\n"])
+def test_an_unreadable_list_of_checksums_is_a_damaged_installation(
+    card: ModelCard, text: str
+) -> None:
+    (card.folder / CHECKSUMS_NAME).write_text(text)
+    assert not card.runnable()
+    with pytest.raises(InstallationError, match=CHECKSUMS_NAME):
+        card.verify()
+
+
+def test_a_header_cut_short_is_a_damaged_installation(card: ModelCard) -> None:
+    path = card.folder / "one.safetensors"
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(InstallationError, match="no safetensors file"):
+        card.num_parameters()
+
+
+def test_names_are_unique_and_found() -> None:
+    assert len({card.name for card in MODELS}) == len(MODELS)
+    for card in MODELS:
+        assert find_card(card.name) is card
+
+
+def test_an_unknown_model_is_refused_with_the_names_that_there_are() -> None:
+    for find in (find_card, lambda name: load_model(name, "cpu")):
+        with pytest.raises(RequestError, match="model is 'imagined'; the catalogue has embedded"):
+            find("imagined")
+
+
+def test_everything_that_the_catalogue_lists_can_run() -> None:
+    for card in MODELS:
+        card.verify()
+        assert card.runnable()
+        assert card.num_parameters() > 0

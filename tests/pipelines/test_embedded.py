@@ -1,0 +1,178 @@
+"""Laws of the embedded model, on small random weights of its own architecture."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from pipelines.errors import InstallationError, RequestError
+from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
+from pipelines.models.protocol import VideoModel
+from pipelines.request import GenerationRequest
+from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
+from pipelines.video.conditioning import RAY_CHANNELS
+from pipelines.video.dit import DiT, DiTConfig
+from pipelines.video.text import TEXT_WIDTH, TextEncoder
+from threed.cameras import orbit_cameras
+from threed.orbit import OrbitVideo
+
+SETTINGS = EmbeddedSettings(
+    size=32,
+    max_frames=16,
+    num_steps=3,
+    guidance_scale=2.0,
+    shift=1.0,
+    sampler="euler",
+    familiar_similarity=0.6,
+)
+
+
+@pytest.fixture(scope="module")
+def text_encoder() -> TextEncoder:
+    return TextEncoder()
+
+
+@pytest.fixture(scope="module")
+def model(text_encoder: TextEncoder) -> EmbeddedModel:
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(
+        AutoencoderConfig(latent_channels=4, stride=8, width=16, depth=1, pixel_width=8)
+    )
+    fit_linear(autoencoder, torch.randn(2000, 7 * 64).clamp(-1, 1))
+    transformer = DiT(
+        DiTConfig(
+            latent_channels=4,
+            ray_channels=RAY_CHANNELS,
+            text_width=TEXT_WIDTH,
+            patch_frames=2,
+            patch_size=2,
+            width=32,
+            depth=2,
+            num_heads=2,
+            mlp_ratio=2.0,
+        )
+    )
+    for parameter in transformer.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    names = ["apple", "wooden chair", "sailing boat"]
+    known = text_encoder.encode(names).pooled
+    return EmbeddedModel(transformer, autoencoder, text_encoder, SETTINGS, names, known)
+
+
+def sample(model: EmbeddedModel, request: GenerationRequest, seed: int = 0) -> OrbitVideo:
+    steps = model.sample(request, torch.Generator().manual_seed(seed))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def test_it_is_a_video_model(model: EmbeddedModel) -> None:
+    assert isinstance(model, VideoModel) and model.abilities.sizes == (32,)
+
+
+def test_the_same_seed_makes_the_same_frames_whatever_ran_before(model: EmbeddedModel) -> None:
+    request = GenerationRequest(prompt="a chair", num_frames=8)
+    first = sample(model, request)
+    sample(model, GenerationRequest(prompt="an apple", num_frames=12), seed=3)
+    torch.randn(5)
+    again, other = sample(model, request), sample(model, request, seed=1)
+    assert torch.equal(first.albedo, again.albedo) and torch.equal(first.alpha, again.alpha)
+    assert not torch.equal(first.albedo, other.albedo)
+
+
+@pytest.mark.parametrize(("num_frames", "size"), [(8, None), (9, None), (8, 48), (8, 40)])
+def test_odd_lengths_and_sizes_are_padded_and_cropped(
+    model: EmbeddedModel, num_frames: int, size: int | None
+) -> None:
+    request = GenerationRequest(prompt="a chair", num_frames=num_frames)
+    cameras = orbit_cameras(num_frames, size=size or 32)
+    steps = model.sample_views(request, cameras, torch.Generator().manual_seed(0))
+    seen = 0
+    while True:
+        try:
+            step = next(steps)
+            seen += 1
+            assert (step.step, step.num_steps) == (seen, 3)
+            assert step.preview.cameras.width == cameras.width
+        except StopIteration as stop:
+            orbit = stop.value
+            break
+    assert orbit.num_frames == num_frames and orbit.alpha.shape[1:] == (cameras.height,) * 2
+    assert_close(orbit.cameras.c2w, cameras.c2w)
+    assert seen == 3
+
+
+def test_the_request_sets_elevation_and_steps(model: EmbeddedModel) -> None:
+    request = GenerationRequest(prompt="a chair", num_frames=8, elevation_deg=40.0, num_steps=1)
+    orbit = sample(model, request)
+    height = orbit.cameras.c2w[:, 1, 3]
+    assert_close(height, torch.full_like(height, 3.2 * math.sin(math.radians(40))))
+
+
+def test_a_closed_sampler_stops(model: EmbeddedModel) -> None:
+    steps = model.sample(
+        GenerationRequest(prompt="x", num_frames=8), torch.Generator().manual_seed(0)
+    )
+    next(steps)
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_denoising_faint_noise_returns_what_the_autoencoder_keeps(model: EmbeddedModel) -> None:
+    orbit = sample(model, GenerationRequest(prompt="a chair", num_frames=9))
+    request = GenerationRequest(prompt="a chair", num_frames=9)
+    generator = torch.Generator().manual_seed(0)
+    faint = model.denoise(orbit, 1e-4, request, generator, num_steps=1)
+    fainter = model.denoise(orbit, 1e-6, request, generator, num_steps=2)
+    assert faint.num_frames == 9
+    # bfloat16 decoding, where the machine has it, rounds to three digits.
+    assert_close(faint.albedo, fainter.albedo, atol=0.03, rtol=0)
+    strong = model.denoise(orbit, 0.9, request, generator, num_steps=2)
+    assert not torch.allclose(strong.albedo, faint.albedo, atol=0.05)
+
+
+def test_too_long_a_clip_is_refused_with_both_numbers(model: EmbeddedModel) -> None:
+    request = GenerationRequest(prompt="a chair", num_frames=24)
+    with pytest.raises(RequestError, match=r"24.*16"):
+        next(model.sample(request, torch.Generator()))
+
+
+def test_the_nearest_known_names_and_the_warning(model: EmbeddedModel) -> None:
+    nearest = model.nearest_known("a seat made of wood", 2)
+    assert nearest[0].name == "wooden chair"
+    assert nearest[0].similarity >= nearest[1].similarity
+    assert model.familiar("a wooden chair") and not model.familiar("quarterly tax return")
+
+
+def test_no_words_are_all_zero_and_words_have_unit_embeddings(text_encoder: TextEncoder) -> None:
+    embedding = text_encoder.encode(["", "a red chair", "a" + " very" * 200 + " long prompt"])
+    assert not embedding.tokens[0].any() and not embedding.pooled[0].any()
+    assert_close(embedding.pooled[1:].norm(dim=-1), torch.ones(2))
+    assert int(embedding.tokens[1].any(dim=-1).sum()) == 3
+    alone = text_encoder.encode(["a red chair"])
+    assert_close(alone.tokens[0], embedding.tokens[1], atol=1e-4, rtol=1e-4)
+
+
+def test_damaged_text_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InstallationError, match="missing"):
+        TextEncoder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(InstallationError, match="damaged"):
+        TextEncoder(tmp_path)
+
+
+def test_missing_or_damaged_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InstallationError, match="settings"):
+        EmbeddedModel.load(tmp_path)
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(InstallationError, match=r"known\.safetensors"):
+        EmbeddedModel.load(tmp_path)
+    (tmp_path / "known.safetensors").write_bytes(b"\0" * 100)
+    with pytest.raises(InstallationError, match="damaged"):
+        EmbeddedModel.load(tmp_path)

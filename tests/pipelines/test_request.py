@@ -1,0 +1,160 @@
+"""What may be asked: every wrong value is refused in words, every right one survives JSON."""
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from pipelines.errors import RequestError
+from pipelines.request import (
+    FACES_RANGE,
+    FRAMES_RANGE,
+    GUIDANCE_RANGE,
+    MAX_PROMPT_CHARACTERS,
+    NUM_SEEDS,
+    SIZE_RANGE,
+    STEPS_RANGE,
+    TEXTURE_SIZES,
+)
+from pipelines.request import (
+    __file__ as REQUEST_FILE,
+)
+
+
+def _as_users_meet_it() -> type:
+    """Return the class without the tests' type checks, which come before its own."""
+    spec = importlib.util.spec_from_file_location("unchecked_request", REQUEST_FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.GenerationRequest
+
+
+GenerationRequest = _as_users_meet_it()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GenerationRequest(prompt="a wooden chair"),
+        GenerationRequest(
+            prompt="ein Stuhl: „grün“ 🪑, 椅子",
+            seed=NUM_SEEDS - 1,
+            num_frames=FRAMES_RANGE[1],
+            size=SIZE_RANGE[1],
+            num_steps=STEPS_RANGE[1],
+            guidance_scale=GUIDANCE_RANGE[0],
+            elevation_deg=-30,
+            texture_size=TEXTURE_SIZES[0],
+            max_faces=FACES_RANGE[0],
+            video_only=True,
+            distil=False,
+        ),
+    ],
+    ids=["defaults", "extremes"],
+)
+def test_json_gives_back_the_request(request_: GenerationRequest) -> None:
+    assert GenerationRequest.from_json(request_.to_json()) == request_
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "words"),
+    [
+        ("seed", -1, "0 to 4294967295"),
+        ("seed", NUM_SEEDS, "0 to 4294967295"),
+        ("seed", 1.5, "whole number"),
+        ("seed", True, "whole number"),
+        ("model", "", "catalogue"),
+        ("num_frames", 7, "8 to 96"),
+        ("num_frames", 97, "8 to 96"),
+        ("size", 16, "32 to 1024"),
+        ("size", 100, "multiple of 16"),
+        ("num_steps", 0, "1 to 200"),
+        ("guidance_scale", -0.1, "0 to 20"),
+        ("guidance_scale", float("nan"), "0 to 20"),
+        ("elevation_deg", 60.1, "-30 to 60"),
+        ("elevation_deg", -31.0, "-30 to 60"),
+        ("elevation_deg", "high", "-30 to 60"),
+        ("texture_size", 1000, "512, 1024, 2048, 4096"),
+        ("texture_size", 8192, "512 to 4096"),
+        ("max_faces", 999, "1000 to 200000"),
+        ("max_faces", 200_001, "1000 to 200000"),
+        ("video_only", 1, "true or false"),
+        ("distil", None, "true or false"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_field_value_and_what_is_allowed(
+    field: str, given: object, words: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        GenerationRequest(**{"prompt": "a chair", field: given})
+    assert str(caught.value).startswith(f"{field} is {given!r}; ")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\u200b\u200d", "\u3000"])
+def test_a_blank_prompt_is_refused(prompt: str) -> None:
+    with pytest.raises(RequestError, match="prompt is empty"):
+        GenerationRequest(prompt=prompt)
+
+
+def test_an_over_long_prompt_is_refused_with_both_numbers() -> None:
+    assert GenerationRequest(prompt="x" * MAX_PROMPT_CHARACTERS)
+    with pytest.raises(RequestError, match="501 characters; at most 500"):
+        GenerationRequest(prompt="x" * (MAX_PROMPT_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize(
+    ("character", "code"), [("\0", "0000"), ("\x1b", "001B"), ("\ud800", "D8")]
+)
+def test_a_control_character_is_refused_with_its_place(character: str, code: str) -> None:
+    with pytest.raises(RequestError, match=f"U\\+{code}.* at position 3"):
+        GenerationRequest(prompt=f"a {character}chair")
+
+
+def test_white_space_does_not_make_another_request() -> None:
+    assert GenerationRequest(prompt=" a\n wooden\t chair ") == GenerationRequest(
+        prompt="a wooden chair"
+    )
+
+
+def test_whole_and_decimal_numbers_make_one_request() -> None:
+    whole = GenerationRequest(prompt="a chair", elevation_deg=20, guidance_scale=4)
+    decimal = GenerationRequest(prompt="a chair", elevation_deg=20.0, guidance_scale=4.0)
+    assert whole == decimal
+    assert whole.to_json() == decimal.to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("chair", "no JSON"),
+        ('["chair"]', "not an object"),
+        ("{}", "no prompt"),
+        ('{"prompt": "a chair", "colour": "red"}', "unknown keys colour"),
+        ('{"prompt": "a chair", "seed": "7"}', "seed is '7'"),
+        ('{"prompt": 7}', "prompt is 7"),
+    ],
+)
+def test_text_that_is_no_request_is_refused(text: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        GenerationRequest.from_json(text)
+
+
+def test_a_request_is_settled_once_it_is_made() -> None:
+    request = GenerationRequest(prompt="a chair")
+    with pytest.raises(FrozenInstanceError):
+        request.seed = 3  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(RequestError, match="seed is -3"):
+        replace(request, seed=-3)
+
+
+def test_requests_and_the_catalogue_load_no_torch() -> None:
+    code = (
+        "import pipelines.request, pipelines.models.catalogue, pipelines.__main__, sys; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,109 @@
+"""Laws of the training renders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from torch.testing import assert_close
+
+from pipelines.training.dataset import network_frames, read_listing, read_shards
+from pipelines.training.meshes import CaptionRow, read_caption_rows, read_glb
+from pipelines.training.renders import RenderConfig, random_orbit, render_dataset, render_mesh
+from threed.cameras import camera_angles, camera_rays, orbit_cameras
+
+
+def write_folder(folder: Path) -> None:
+    """Write a captioned folder of a linear-grey box and a red ball."""
+    box = trimesh.creation.box((1.0, 0.5, 0.8))
+    box.visual = trimesh.visual.TextureVisuals(
+        material=trimesh.visual.material.PBRMaterial(baseColorFactor=[0.2158, 0.2158, 0.2158, 1.0])
+    )
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=2.0)
+    ball.visual = trimesh.visual.TextureVisuals(
+        material=trimesh.visual.material.PBRMaterial(baseColorFactor=[1.0, 0.0, 0.0, 1.0])
+    )
+    box.export(folder / "box.glb")
+    ball.export(folder / "ball.glb")
+    (folder / "captions.csv").write_text("file,name\nbox.glb,crate\nball.glb,ball red\n")
+
+
+def test_a_balls_normals_point_away_from_its_centre_and_its_colour_is_srgb(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    ball = read_glb(tmp_path / "ball.glb")
+    assert_close(ball.vertices.norm(dim=-1).max(), torch.tensor(1.0))
+    cameras = orbit_cameras(3, size=48, elevation=0.4)
+    frames = network_frames(render_mesh(ball, cameras, 2))
+    solid = frames[:, 3] > 0.99
+    origins, directions = camera_rays(cameras)
+    along = (origins * directions).sum(dim=-1)
+    root = (along**2 - (origins**2).sum(dim=-1) + 1).clamp(min=0).sqrt()
+    wanted = origins + (-along - root)[..., None] * directions
+    found = frames[:, 4:].permute(0, 2, 3, 1)
+    # Facets of the icosphere and the pixels' averaging tilt a normal by a few degrees.
+    inner = solid & (root > 0.3)
+    assert (found - wanted)[inner].norm(dim=-1).mean() < 0.1
+    assert_close(frames[:, 0][solid], torch.ones_like(frames[:, 0][solid]))
+    box = network_frames(render_mesh(read_glb(tmp_path / "box.glb"), cameras, 2))
+    grey = (box[:, 0][box[:, 3] > 0.99] + 1) / 2
+    # Linear 0.2158 is sRGB 0.502; trimesh keeps factors in eight bits.
+    assert_close(grey, torch.full_like(grey, 0.502), atol=0.012, rtol=0)
+
+
+def test_an_empty_pixel_is_empty_in_every_channel(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    frames = network_frames(
+        render_mesh(read_glb(tmp_path / "box.glb"), orbit_cameras(2, size=32), 2)
+    )
+    empty = frames[:, 3] == -1
+    assert bool(empty.any())
+    assert_close(frames[:, :3].permute(0, 2, 3, 1)[empty].unique(), torch.tensor([-1.0]))
+    assert frames[:, 4:].permute(0, 2, 3, 1)[empty].abs().max() < 0.005
+
+
+def test_random_orbits_stay_between_their_elevations_and_turn_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    config = RenderConfig(size=16)
+    for _ in range(50):
+        azimuth, elevation, _ = camera_angles(random_orbit(config, generator))
+        assert float(torch.rad2deg(elevation).min()) >= -30.01
+        assert float(torch.rad2deg(elevation).max()) <= 60.01
+        turn = torch.rad2deg((azimuth - azimuth.roll(1)) % (2 * np.pi))
+        assert_close(turn, torch.full_like(turn, 15.0), atol=0.01, rtol=0)
+
+
+def test_a_dataset_resumes_and_an_objects_orbits_do_not_depend_on_its_company(
+    tmp_path: Path,
+) -> None:
+    write_folder(tmp_path)
+    rows = {row.id: row for row in read_caption_rows(tmp_path)}
+    config = RenderConfig(size=16, num_frames=4, num_orbits=2, shard_objects=1)
+
+    def meshes() -> list[tuple[str, object]]:
+        return [(id_, read_glb(tmp_path / row.file)) for id_, row in sorted(rows.items())]
+
+    whole, part, alone = tmp_path / "whole", tmp_path / "part", tmp_path / "alone"
+    assert list(render_dataset(iter(meshes()), rows, whole, config, seed=0)) == [1, 2]
+    steps = render_dataset(iter(meshes()), rows, part, config, seed=0)
+    next(steps)
+    next(steps)
+    steps.close()
+    list(render_dataset(iter(meshes()), rows, part, config, seed=0))
+    only = {"box": rows["box"]}
+    list(render_dataset(iter(meshes()), only, alone, config, seed=0))
+    assert [row["name"] for row in read_listing(whole)] == ["ball red", "crate"]
+    first, second = zip(list(read_shards(whole)), list(read_shards(part)), strict=True)
+    assert torch.equal(first[0].frames, first[1].frames)
+    assert torch.equal(second[0].frames, second[1].frames)
+    box = next(iter(read_shards(alone)))
+    assert torch.equal(box.frames, list(read_shards(whole))[1].frames)
+
+
+def test_a_folder_without_captions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"captions\.csv"):
+        read_caption_rows(tmp_path)
+    (tmp_path / "captions.csv").write_text("path,title\na,b\n")
+    with pytest.raises(ValueError, match="file and name"):
+        read_caption_rows(tmp_path)
+    assert CaptionRow(id="a", file="a.glb", name="a", kit="").kit == ""

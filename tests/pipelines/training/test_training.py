@@ -1,0 +1,154 @@
+"""Laws of training: the batches, the schedule, the optimiser's state, resuming, the features."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
+from pipelines.training.features import (
+    feature_distance,
+    merge_twins,
+    orbit_feature,
+    retrieval_rank,
+)
+from pipelines.training.sheets import contact_sheet, write_png
+from pipelines.training.transformer import (
+    TransformerTraining,
+    export_average,
+    learning_rate_factor,
+    train_transformer,
+)
+from pipelines.video.checkpoint import load_transformer
+from pipelines.video.conditioning import RAY_CHANNELS
+from pipelines.video.dit import DiT, DiTConfig
+
+CONFIG = DiTConfig(
+    latent_channels=4,
+    ray_channels=RAY_CHANNELS,
+    text_width=8,
+    patch_frames=2,
+    patch_size=2,
+    width=16,
+    depth=1,
+    num_heads=2,
+    mlp_ratio=2.0,
+)
+CLIPS = ClipConfig(lengths=(4, 8), shares=(0.5, 0.5))
+
+
+def make_bank() -> LatentBank:
+    """Return a bank whose latents tell their orbit (channel 0) and frame (channel 1)."""
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(5, 8, 4, 4, 4, generator=generator)
+    latents[:, :, 0] = torch.arange(5.0)[:, None, None, None]
+    latents[:, :, 1] = torch.arange(8.0)[:, None, None]
+    return LatentBank(
+        latents=latents.half(),
+        rays=torch.randn(5, 8, RAY_CHANNELS, 4, 4, generator=generator).half(),
+        default=torch.tensor([0, 3]),
+        captions=torch.arange(10).view(5, 2),
+        tokens=torch.randn(10, 3, 8, generator=generator).half(),
+        pooled=torch.randn(10, 8, generator=generator).half(),
+        texts=[f"thing {i}" for i in range(10)],
+    )
+
+
+def test_clips_run_through_one_orbit_at_one_spacing_under_its_own_caption() -> None:
+    bank, generator = make_bank(), torch.Generator().manual_seed(1)
+    for _ in range(20):
+        clean, cond = draw_batch(bank, CLIPS, 32, generator)
+        orbit, frame = clean[:, :, 0, 0, 0], clean[:, :, 1, 0, 0].long()
+        assert bool((orbit == orbit[:, :1]).all())
+        spacing = (frame - frame.roll(1, dims=1))[:, 1:] % 8
+        assert bool((spacing == spacing[:, :1]).all())
+        for clip in range(len(clean)):
+            rows = bank.captions[int(orbit[clip, 0])]
+            own = (bank.tokens[rows].float() == cond.text[clip]).flatten(1).all(dim=1)
+            assert bool(own.any()) or not cond.text[clip].any()
+            assert bool(cond.text[clip].any()) == bool(cond.pooled[clip].any())
+            assert torch.equal(cond.rays[clip], bank.rays[int(orbit[clip, 0]), frame[clip]].float())
+
+
+def test_given_frames_carry_their_own_latents_and_others_nothing() -> None:
+    clips = replace(CLIPS, give_frames=1.0)
+    clean, cond = draw_batch(make_bank(), clips, 64, torch.Generator().manual_seed(0))
+    assert 0 < float(cond.reference_mask.mean()) < 1
+    assert torch.equal(cond.reference, clean * cond.reference_mask)
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
+    config = TransformerTraining(num_steps=100, warmup_steps=10, decay_share=0.2)
+    factors = [learning_rate_factor(step, config) for step in range(1, 101)]
+    assert factors[0] == pytest.approx(0.1) and factors[9:80] == [1.0] * 71
+    assert factors[-1] == pytest.approx(0.05) and factors[-2] == pytest.approx(0.1)
+
+
+def _train(folder: Path, num_steps: int, stop_after: int | None = None) -> DiT:
+    torch.manual_seed(0)
+    model = DiT(CONFIG)
+    config = TransformerTraining(
+        num_steps=num_steps, batch_frames=16, warmup_steps=2, decay_share=0.0, ema_decay=0.9
+    )
+    state = folder / "state.safetensors"
+    steps = train_transformer(model, make_bank(), config, CLIPS, state, seed=0, save_seconds=0.0)
+    for record in steps:
+        if record.step == stop_after:
+            steps.close()
+            break
+    return model
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    wanted = _train(whole, 6)
+    _train(broken, 6, stop_after=3)
+    found = _train(broken, 6)
+    for name, parameter in wanted.state_dict().items():
+        assert_close(found.state_dict()[name], parameter, atol=0, rtol=0, msg=name)
+    export_average(whole / "state.safetensors", CONFIG, whole / "model.safetensors")
+    export_average(broken / "state.safetensors", CONFIG, broken / "model.safetensors")
+    assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
+    assert load_transformer(whole / "model.safetensors").config == CONFIG
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = TransformerTraining(num_steps=150, batch_frames=64, learning_rate=3e-3)
+    steps = train_transformer(
+        DiT(CONFIG), make_bank(), config, CLIPS, tmp_path / "state.safetensors", seed=0
+    )
+    losses = torch.tensor([record.loss for record in steps])
+    assert losses[-30:].mean() < 0.8 * losses[:30].mean()
+
+
+def test_a_feature_averages_blocks_and_quarter_turns() -> None:
+    frames = torch.randn(8, 7, 32, 32, generator=torch.Generator().manual_seed(0))
+    feature = orbit_feature(frames).view(4, 7, 16, 16)
+    assert_close(feature[1, 3, 2, 5], frames[2, 3, 4:6, 10:12].mean())
+    with pytest.raises(ValueError, match="do not divide"):
+        orbit_feature(frames[:6])
+
+
+def test_a_name_is_as_near_as_its_nearest_design_and_twins_are_one() -> None:
+    features = torch.tensor([[0.0, 0.0], [5.0, 5.0], [1.0, 1.0], [1.01, 1.0], [9.0, 9.0]])
+    assert_close(feature_distance(features[:1], features[2:3]), torch.tensor([[1.0]]))
+    names = ["apple", "apple", "ball", "cup", "dice"]
+    assert merge_twins(names, features, 0.1) == {"cup": "ball"}
+    label = torch.tensor([0, 0, 1, 1, 2])
+    assert retrieval_rank(torch.tensor([4.5, 4.5]), features, label, wanted=0) == 1
+    assert retrieval_rank(torch.tensor([4.5, 4.5]), features, label, wanted=1) == 2
+    assert retrieval_rank(torch.tensor([4.5, 4.5]), features, label, wanted=2) == 3
+
+
+def test_a_sheet_opens_as_the_picture_that_was_written(tmp_path: Path) -> None:
+    from PIL import Image
+
+    images = torch.rand(2, 3, 4, 5, 3, generator=torch.Generator().manual_seed(0))
+    sheet = contact_sheet(images)
+    write_png(sheet, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as found:
+        assert found.size == (15, 8)
+        assert found.tobytes() == sheet.tobytes()

@@ -1,0 +1,155 @@
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.threed.test_hull import sphere_orbit
+from threed.adam import BETAS, Adam
+from threed.errors import ReconstructionError
+from threed.field import Field
+from threed.fit import FitConfig, FitStep, fit, flatten_underside, spread
+from threed.hull import HullConfig, hull_field
+from threed.metrics import psnr_in_box
+from threed.orbit import OrbitVideo
+from threed.render import render_views
+
+QUICK = FitConfig(num_steps=48, rays_a_step=1500, steps_a_march=8, flat_underside=False)
+
+
+def finish(
+    steps: Generator[FitStep, None, Field],
+) -> tuple[list[FitStep], Field]:
+    records = []
+    while True:
+        try:
+            records.append(next(steps))
+        except StopIteration as finished:
+            return records, finished.value
+
+
+def fitted(orbit: OrbitVideo, config: FitConfig = QUICK) -> tuple[list[FitStep], Field]:
+    return finish(fit(orbit, config, torch.Generator().manual_seed(0)))
+
+
+def on_sphere(count: int = 500) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return 0.5 * F.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+
+
+@pytest.fixture(scope="module")
+def sphere() -> tuple[list[FitStep], Field]:
+    return fitted(sphere_orbit(size=32))
+
+
+def test_a_sphere_is_found_within_a_fraction_of_a_pixel(
+    sphere: tuple[list[FitStep], Field],
+) -> None:
+    pixel = 3.2 / float(sphere_orbit(size=32).cameras.focal[0])
+    distance = sphere[1].signed_distance(on_sphere()).detach()
+    assert float(distance.abs().mean()) < 0.15 * pixel
+    hull = hull_field(sphere_orbit(size=32), HullConfig(), torch.Generator().manual_seed(0))
+    assert distance.abs().mean() < 0.5 * hull.signed_distance(on_sphere()).abs().mean()
+
+
+def test_fitted_normals_are_the_spheres(sphere: tuple[list[FitStep], Field]) -> None:
+    normals = sphere[1].normals(on_sphere())
+    assert float((normals * on_sphere() / 0.5).sum(dim=-1).mean()) > 0.995
+
+
+def test_unseen_views_agree_with_the_truth(sphere: tuple[list[FitStep], Field]) -> None:
+    truth = sphere_orbit(size=40)
+    unseen = render_views(sphere[1], truth.cameras)
+    assert float(psnr_in_box(unseen, truth).min()) > 24
+
+
+def test_records_count_every_step_once(sphere: tuple[list[FitStep], Field]) -> None:
+    records, _ = sphere
+    assert [record.step for record in records] == list(range(QUICK.num_steps))
+    assert {record.num_steps for record in records} == {QUICK.num_steps}
+    assert np.mean([r.loss for r in records[-8:]]) < 0.5 * np.mean([r.loss for r in records[:8]])
+
+
+def test_same_seed_same_field() -> None:
+    config = replace(QUICK, num_steps=4)
+    (_, first), (_, second) = (fitted(sphere_orbit(size=24), config) for _ in range(2))
+    assert torch.equal(first.distance, second.distance)
+    assert torch.equal(first.albedo(on_sphere()), second.albedo(on_sphere()))
+
+
+def test_scene_far_away_and_tiny_is_fitted_as_well() -> None:
+    scale, shift = 0.01, (3.0, -2.0, 5.0)
+    orbit = sphere_orbit(size=32, scale=scale, shift=shift)
+    _, field = fitted(replace(orbit, normals=None))
+    points = scale * on_sphere() + torch.tensor(shift)
+    pixel = scale * 3.2 / float(sphere_orbit(size=32).cameras.focal[0])
+    assert float(field.signed_distance(points).abs().mean()) < 0.3 * pixel
+
+
+def test_surface_is_closed_by_an_empty_border(sphere: tuple[list[FitStep], Field]) -> None:
+    distance = sphere[1].distance.detach()
+    core = torch.zeros_like(distance, dtype=torch.bool)
+    core[1:-1, 1:-1, 1:-1] = True
+    assert bool((distance[~core] > 0).all())
+
+
+def test_closing_the_generator_ends_the_work() -> None:
+    steps = fit(sphere_orbit(size=24), QUICK, torch.Generator().manual_seed(0))
+    next(steps)
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+    assert torch.is_grad_enabled()
+
+
+def test_a_clip_is_declined() -> None:
+    clip = replace(sphere_orbit(size=24), kind="clip")
+    with pytest.raises(ReconstructionError, match="clip"):
+        next(fit(clip, QUICK, torch.Generator()))
+
+
+def test_underside_that_nobody_saw_becomes_level() -> None:
+    """Seen from above alone, a hull ends in a spike; the cut leaves what was seen as it was."""
+    orbit = sphere_orbit(size=32)
+    above = (orbit.cameras.c2w[:, 1, 3] > 0.3).nonzero()[:, 0].tolist()
+    orbit = orbit.select(above)
+    field = hull_field(orbit, HullConfig(outliers=0.0), torch.Generator().manual_seed(0))
+    before = field.bounds
+    flatten_underside(field, orbit)
+    pixel = 3.2 / float(orbit.cameras.focal[0])
+    assert float(field.bounds[0, 1]) > float(before[0, 1]) + 0.5 * pixel
+    assert torch.equal(field.bounds[1], before[1])
+    upper = on_sphere()[on_sphere()[:, 1] > 0]
+    assert float(field.signed_distance(upper).detach().max()) < pixel
+
+
+def test_spread_keeps_the_sum_and_reaches_twice_the_width() -> None:
+    grid = torch.zeros(17, 17, 17)
+    grid[8, 8, 8] = 1
+    smeared = spread(grid, 2)
+    assert abs(float(smeared.sum()) - 1) < 1e-5
+    assert int((smeared > 0).sum()) == 9**3
+
+
+def test_adam_steps_along_the_ratio_of_its_two_running_means() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradients = torch.randn(6, 50, generator=generator, dtype=torch.float64)
+    parameter = torch.nn.Parameter(torch.zeros(50, dtype=torch.float64))
+    ours, expected = Adam([parameter], floor=1e-3), torch.zeros(50, dtype=torch.float64)
+    for count in range(1, 7):
+        parameter.grad = gradients[count - 1].clone()
+        ours.step(0.1)
+        ages = torch.arange(count - 1, -1, -1)[:, None]
+        past = gradients[:count]
+        mean = (BETAS[0] ** ages * past).sum(dim=0) / (BETAS[0] ** ages).sum(dim=0)
+        square = (BETAS[1] ** ages * past**2).sum(dim=0) / (BETAS[1] ** ages).sum(dim=0)
+        expected -= 0.1 * mean / (square.sqrt() + 1e-3)
+        torch.testing.assert_close(parameter.detach(), expected)
+
+
+@pytest.mark.parametrize("field", ["num_steps", "rays_a_step", "steps_a_march"])
+def test_impossible_settings_are_named(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        FitConfig(**{field: 0})

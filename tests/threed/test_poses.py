@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+
+from tests.threed.balls import BALLS, balls, turn
+from threed.cameras import camera_angles, camera_rays, orbit_cameras, project
+from threed.errors import RequestError
+from threed.poses import PoseConfig, find_orbit, misfit
+
+
+def find(frames: torch.Tensor, **config: float):
+    return find_orbit(frames, math.radians(40.0), PoseConfig(**config))
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("elevation", [0.0, 30.0])
+def test_direction_and_elevation_are_found(way: int, elevation: float) -> None:
+    frames = turn(elevation_deg=elevation)
+    poses = find(frames if way > 0 else frames.flip(0))
+    assert poses.counter_clockwise == (way > 0) and poses.num_turns == 1
+    assert abs(poses.elevation_deg - elevation) <= 7.5
+    azimuth, _, _ = camera_angles(poses.cameras)
+    step = torch.remainder(azimuth.diff() * way, 2 * math.pi)
+    torch.testing.assert_close(step, torch.full_like(step, 2 * math.pi / 16))
+
+
+def test_the_object_lies_in_the_unit_sphere_and_touches_it_nearly() -> None:
+    """Every silhouette pixel's ray passes the origin within 1, the widest not far within."""
+    frames = turn()
+    poses = find(frames, elevation_deg=15.0)
+    origins, directions = camera_rays(poses.cameras)
+    closest = torch.linalg.cross(origins, directions).norm(dim=-1)[frames[..., 3] > 0.5]
+    assert 0.9 < float(closest.max()) <= 1.0
+
+
+def test_an_axis_beside_the_middle_is_seen_to_be_there() -> None:
+    """Cameras that look past the object get poses that do: the origin falls on the axis."""
+    frames = torch.zeros(16, 80, 110, 4)
+    frames[:, 16:, 40:104] = turn(elevation_deg=0.0)
+    poses = find_orbit(frames, math.radians(48.0), PoseConfig(elevation_deg=0.0))
+    place, depth = project(torch.zeros(1, 3), poses.cameras)
+    assert bool((depth > 0).all())
+    torch.testing.assert_close(place[:, 0, 0], torch.full((16,), 72.0), atol=1.5, rtol=0)
+    rotation = poses.cameras.c2w[:, :3, :3]
+    torch.testing.assert_close(
+        rotation @ rotation.mT, torch.eye(3).expand(16, 3, 3), atol=1e-5, rtol=0
+    )
+    assert float(rotation[:, 1, 0].abs().max()) < 1e-6, "the cameras stand upright"
+
+
+def test_repetition_and_pauses_are_dropped() -> None:
+    frames = turn()
+    held = torch.cat([frames[:1].repeat(3, 1, 1, 1), frames[1:], frames[:1]])
+    poses = find(held, elevation_deg=15.0)
+    assert poses.kept == [0, *range(3, 18)] and poses.num_turns == 1
+
+
+def test_two_turns_are_counted() -> None:
+    poses = find(turn(12).repeat(2, 1, 1, 1), elevation_deg=15.0)
+    assert poses.num_turns == 2 and poses.counter_clockwise
+
+
+def test_true_cameras_fit_better_than_all_others() -> None:
+    frames = turn()
+    true = orbit_cameras(16, size=64)
+    others = [
+        orbit_cameras(16, size=64, elevation=math.radians(30.0)),
+        true[list(range(15, -1, -1))],
+        true[torch.randperm(16, generator=torch.Generator().manual_seed(0))],
+    ]
+    assert misfit(frames, true) < 0.8 * min(misfit(frames, other) for other in others)
+
+
+def test_what_is_no_turn_is_refused() -> None:
+    frames = turn()
+    other = BALLS.clone()
+    other[:, :3] = BALLS[:, [1, 2, 0]] * torch.tensor([1.6, -0.6, 0.3])
+    other[:, 3] *= 0.6
+    foreign = balls(orbit_cameras(16, size=64, elevation=0.6), other)
+    with pytest.raises(RequestError, match="2 different"):
+        find(frames[:2])
+    with pytest.raises(RequestError, match="same"):
+        find(frames[:1].repeat(12, 1, 1, 1))
+    with pytest.raises(RequestError, match="does not end"):
+        find(turn(30)[:14])
+    with pytest.raises(RequestError, match="agree|jumps|end"):
+        find(torch.cat([frames[:8], foreign[8:]]))
+
+
+@pytest.mark.parametrize(
+    "config", [{"elevation_deg": 85.0}, {"fov_deg": 0.0}, {"fov_deg": math.nan}]
+)
+def test_impossible_settings_are_refused(config: dict[str, float]) -> None:
+    with pytest.raises(RequestError, match="can be"):
+        PoseConfig(**config)

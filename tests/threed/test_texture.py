@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.threed.solids import Solid, ball, box, by_side, photograph, plain, union
+from threed.mesh import MeshConfig, extract_mesh
+from threed.texture import TexturedMesh, UnwrappedMesh, bake, unwrap, vertex_normals
+
+SIZE = 256
+ORANGE = (0.9, 0.5, 0.2)
+CUBE = Solid(distance=box(0.45), colour=by_side)
+
+
+def unwrapped(solid: Solid, max_faces: int = 3000) -> UnwrappedMesh:
+    return unwrap(extract_mesh(solid, MeshConfig(resolution=64, max_faces=max_faces)))
+
+
+def face_colours(mesh: TexturedMesh) -> np.ndarray:
+    """Return the texture in the middle of each face."""
+    uv = mesh.uv[mesh.faces].mean(axis=1)
+    size = mesh.texture.shape[0]
+    column = np.clip((uv[:, 0] * size).astype(int), 0, size - 1)
+    row = np.clip(((1 - uv[:, 1]) * size).astype(int), 0, size - 1)
+    return mesh.texture[row, column].astype(float)
+
+
+def face_centres(mesh: TexturedMesh) -> torch.Tensor:
+    return torch.from_numpy(mesh.vertices[mesh.faces].mean(axis=1))
+
+
+@pytest.fixture(scope="module")
+def cube() -> TexturedMesh:
+    """A cube of six colours, photographed from above and below; its field is grey inside."""
+    views = photograph(CUBE, elevation=0.5), photograph(CUBE, elevation=-0.5)
+    grey = Solid(distance=CUBE.distance, colour=plain(0.5, 0.5, 0.5))
+    first, second = views
+    both = type(first)(
+        albedo=torch.cat([first.albedo, second.albedo]),
+        alpha=torch.cat([first.alpha, second.alpha]),
+        normals=None,
+        cameras=type(first.cameras)(
+            c2w=torch.cat([first.cameras.c2w, second.cameras.c2w]),
+            fov_y=torch.cat([first.cameras.fov_y, second.cameras.fov_y]),
+            width=first.cameras.width,
+            height=first.cameras.height,
+        ),
+    )
+    return bake(unwrapped(CUBE), grey, both, SIZE)
+
+
+def test_sides_of_a_cube_have_the_colours_of_the_frames(cube: TexturedMesh) -> None:
+    centres = face_centres(cube)
+    inner = (centres.abs().sort(dim=-1).values[:, 1] < 0.33).numpy()
+    wanted = 255 * by_side(centres).numpy()
+    assert inner.sum() > 500
+    error = np.abs(face_colours(cube) - wanted)[inner].max(axis=1)
+    assert np.quantile(error, 0.99) <= 2
+
+
+def test_unwrapping_keeps_the_surface_and_packs_without_overlap() -> None:
+    mesh = extract_mesh(CUBE, MeshConfig(resolution=64, max_faces=3000))
+    cut = unwrap(mesh)
+    corners = np.sort(mesh.vertices[mesh.faces].reshape(-1, 9), axis=0)
+    np.testing.assert_array_equal(np.sort(cut.vertices[cut.faces].reshape(-1, 9), axis=0), corners)
+    assert cut.uv.min() >= 0
+    assert cut.uv.max() <= 1
+    # Where charts lay over each other, fewer texels would be covered than their areas sum to.
+    textured = bake(cut, CUBE, photograph(CUBE, num_frames=2), SIZE)
+    assert textured.texture.shape == (SIZE, SIZE, 3)
+    a, b, c = (cut.uv[cut.faces[:, k]].astype(float) for k in range(3))
+    first, second = b - a, c - a
+    area = 0.5 * np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).sum()
+    seen = np.zeros((512, 512), dtype=bool)
+    grid = np.random.default_rng(0).dirichlet([1, 1, 1], size=(400, 1))
+    points = grid @ np.stack([a, b, c], axis=1).transpose(1, 0, 2).reshape(3, -1)
+    row_column = (points.reshape(-1, 2) * 511).astype(int)
+    seen[row_column[:, 1], row_column[:, 0]] = True
+    assert seen.mean() > 0.97 * area
+
+
+def test_one_coloured_ball_has_a_one_coloured_texture() -> None:
+    """Neither background nor gutter shows: every texel is the ball's colour, to rounding."""
+    solid = Solid(distance=ball(0.6), colour=plain(*ORANGE))
+    mesh = bake(unwrapped(solid), solid, photograph(solid), SIZE)
+    error = np.abs(mesh.texture.astype(float) - 255 * np.array(ORANGE))
+    assert error.max() <= 2
+
+
+def test_what_no_frame_sees_has_the_colour_of_the_field() -> None:
+    solid = Solid(distance=ball(0.6), colour=plain(*ORANGE))
+    blue = Solid(distance=ball(0.6), colour=plain(0.0, 0.0, 1.0))
+    mesh = bake(unwrapped(solid), blue, photograph(solid, elevation=0.6), SIZE)
+    height = face_centres(mesh)[:, 1].numpy()
+    colours = face_colours(mesh)
+    assert np.abs(colours[height < -0.55] - [0, 0, 255]).max() <= 2
+    assert np.abs(colours[np.abs(height - 0.15) < 0.15] - 255 * np.array(ORANGE)).max() <= 4
+
+
+def test_a_part_in_front_leaves_no_colour_on_the_part_behind() -> None:
+    red, green = (0.9, 0.1, 0.1), (0.1, 0.8, 0.1)
+    distance = union(ball(0.3, (0.0, 0.0, 0.5)), ball(0.4, (0.0, 0.0, -0.35)))
+
+    def colour(points: torch.Tensor) -> torch.Tensor:
+        front = points[..., 2:] > 0.1
+        return torch.where(front, points.new_tensor(red), points.new_tensor(green))
+
+    solid = Solid(distance=distance, colour=colour)
+    mesh = bake(unwrapped(solid), solid, photograph(solid), SIZE)
+    wanted = 255 * colour(face_centres(mesh)).numpy()
+    error = np.abs(face_colours(mesh) - wanted).max(axis=1)
+    assert np.quantile(error, 0.995) <= 4
+    assert error.max() <= 40
+
+
+def test_normals_of_a_ball_point_away_from_its_centre() -> None:
+    mesh = extract_mesh(Solid(distance=ball(0.6), colour=plain(*ORANGE)), MeshConfig())
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    cosine = (normals * mesh.vertices).sum(axis=1) / np.linalg.norm(mesh.vertices, axis=1)
+    assert np.quantile(cosine, 0.01) > np.cos(np.radians(3))
+    assert cosine.min() > np.cos(np.radians(10))

@@ -1,0 +1,186 @@
+"""The page without a browser: what it loads, what it serves, what it keeps to its visitor."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import app
+from pipelines.jobs.store import JobStore
+from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
+from pipelines.jobs.worker import run_job
+from pipelines.request import GenerationRequest
+from tests.pipelines.clockwork import Clockwork
+from ui.desk import Desk
+from ui.page import Shown, build_page, panel_values
+
+HEAVY = ("torch", "diffusers", "open3d", "transformers", "nerfstudio", "scipy")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    store = JobStore(tmp_path / "runs")
+    # A worker that never comes: these tests run the jobs themselves.
+    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
+    return Desk(store, supervisor, served=tmp_path / "served")
+
+
+def run_one(desk: Desk, session: str, prompt: str = "count 2") -> str:
+    job_id = desk.store.submit(GenerationRequest(prompt=prompt), session)
+    claimed = desk.store.claim()
+    assert claimed is not None
+    run_job(desk.store, claimed, Clockwork())
+    return job_id
+
+
+def test_the_pages_process_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, app\n"
+        "before = [name for name in sys.modules if name.startswith('pipelines.models.embedded')]\n"
+        "app.build_app()\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT_ROOT,
+        check=True,
+    )
+    assert done.stdout.strip() == "[] []"
+
+
+@pytest.mark.parametrize(
+    ("environment", "port"),
+    [({}, 7860), ({"PORT": "81"}, 81), ({"PORT": "81", "GRADIO_SERVER_PORT": "82"}, 82)],
+)
+def test_the_port_is_gradios_or_the_hosts_or_7860(
+    environment: dict[str, str], port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PORT", "GRADIO_SERVER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert app.server_port() == port
+
+
+def test_only_a_space_or_an_order_opens_the_page_to_other_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SPACE_ID", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert app.server_name() == "127.0.0.1"
+    monkeypatch.setenv("SPACE_ID", "somebody/lathe")
+    assert app.server_name() == "0.0.0.0"
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "127.0.0.1")
+    assert app.server_name() == "127.0.0.1"
+
+
+def test_a_visitor_keeps_the_key_that_was_given_out_and_no_other(desk: Desk) -> None:
+    key = desk.session(None)
+    assert desk.session(key) == key
+    strangers: list[object] = ["", "../..", 7, {"a": 1}, None]
+    assert len({desk.session(stranger) for stranger in strangers} | {key}) == len(strangers) + 1
+
+
+def test_a_visitor_reaches_nobody_elses_job(desk: Desk) -> None:
+    mine, other = desk.session(None), desk.session(None)
+    job_id = run_one(desk, mine)
+    assert [job.id for job in desk.jobs(mine)] == [job_id]
+    assert desk.jobs(other) == []
+    assert panel_values(desk, desk.jobs(other), job_id) == panel_values(desk, [], None)
+    waiting = desk.store.submit(GenerationRequest(prompt="count 1"), mine)
+    desk.cancel(waiting, other)
+    assert desk.store.status(waiting).state == "queued"
+    desk.cancel(waiting, mine)
+    assert desk.store.status(waiting).state == "cancelled"
+
+
+def test_results_are_served_as_copies_under_names_that_nobody_can_guess(desk: Desk) -> None:
+    session = desk.session(None)
+    jobs = [desk.store.status(run_one(desk, session, "count 2")) for _ in range(2)]
+    copies = [desk.results(job)["orbit.mp4"] for job in jobs]
+    assert desk.results(jobs[0])["orbit.mp4"] == copies[0]
+    assert copies[0].parent != copies[1].parent
+    for copy in copies:
+        assert copy.name == "count-2-0.mp4"
+        assert len(copy.parent.name) == 22
+        assert copy.read_bytes() == b"frames of count"
+        assert desk.store.root not in copy.parents
+    # Gradio clears old files away; who comes back still gets them.
+    copies[0].unlink()
+    assert desk.results(jobs[0])["orbit.mp4"].read_bytes() == b"frames of count"
+    desk.close()
+    assert not copies[1].exists()
+
+
+def test_a_tick_sends_only_what_has_changed() -> None:
+    shown = Shown()
+    first = [{"value": "a", "visible": True}, "status 1"]
+    assert shown.renew(first) == first
+    skip = shown.renew([{"value": "a", "visible": True}, "status 2"])
+    assert "value" not in skip[0]
+    assert skip[1] == "status 2"
+
+
+@pytest.fixture
+def served(desk: Desk) -> Iterator[tuple[str, Desk]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    page = build_page(desk)
+    page.launch(
+        server_name="127.0.0.1",
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        **app.launch_settings(),
+    )
+    yield f"http://127.0.0.1:{port}", desk
+    page.close()
+    desk.close()
+
+
+def get(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_the_server_gives_out_its_viewer_and_no_file_of_the_runs_or_the_program(
+    served: tuple[str, Desk],
+) -> None:
+    url, desk = served
+    session = desk.session(None)
+    job = desk.store.status(run_one(desk, session))
+    status, viewer = get(f"{url}/viewer/model-viewer.min.js")
+    assert status == 200
+    assert b"customElements.define" in viewer
+    forbidden = [
+        desk.store.folder(job) / "orbit.mp4",
+        desk.store.root / "jobs.sqlite",
+        PROJECT_ROOT / "app.py",
+        PROJECT_ROOT / "requirements.txt",
+        Path("/etc/passwd"),
+    ]
+    for path in forbidden:
+        assert path.exists()
+        assert get(f"{url}/gradio_api/file={path}")[0] in (403, 404)
+    assert get(f"{url}/viewer/../../app.py")[0] == 404
+    assert get(f"{url}/monitoring/summary")[0] in (403, 404)
+
+
+def test_the_page_asks_no_other_host_for_anything(served: tuple[str, Desk]) -> None:
+    url, _ = served
+    config = json.loads(get(f"{url}/config")[1])
+    assert not [sheet for sheet in config["stylesheets"] if "://" in sheet]
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"

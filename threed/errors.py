@@ -1,0 +1,9 @@
+"""The two errors that are put into words for a user; everything else is a fault of the program."""
+
+
+class RequestError(ValueError):
+    """The user's input cannot be used: says what was given and what is allowed, before any work."""
+
+
+class ReconstructionError(RuntimeError):
+    """Honest work found no result: says what was found and what to try."""

@@ -1,0 +1,92 @@
+"""The textured mesh as files that other programs open."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from PIL import Image
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
+
+from threed.texture import TexturedMesh
+
+GENERATOR = "Lathe"
+
+
+def export_glb(
+    mesh: TexturedMesh, path: Path | str, *, unlit: bool, extras: dict[str, object]
+) -> None:
+    """Write a binary glTF: one mesh, one material, its texture as PNG inside; whole or not at all.
+
+    Args:
+        mesh: In the coordinates in which it shall stand; glTF is +y up, front towards +z, as ours.
+        path: The file; an older one is replaced.
+        unlit: Whether the colours hold their light already (KHR_materials_unlit).
+        extras: JSON values that go into the file's `asset.extras`, such as prompt and seed.
+    """
+    material = PBRMaterial(
+        name="surface",
+        baseColorTexture=Image.fromarray(mesh.texture, mode="RGB"),
+        baseColorFactor=[255, 255, 255, 255],
+        metallicFactor=0.0,
+        roughnessFactor=1.0,
+        # The surface is closed: its inside is never seen.
+        doubleSided=False,
+        alphaMode="OPAQUE",
+    )
+    body = trimesh.Trimesh(
+        vertices=mesh.vertices.astype(np.float64),
+        faces=mesh.faces,
+        vertex_normals=mesh.normals.astype(np.float64),
+        visual=TextureVisuals(uv=mesh.uv.astype(np.float64), material=material),
+        process=False,
+        validate=False,
+    )
+    scene = trimesh.Scene()
+    scene.add_geometry(body, node_name="object", geom_name="object")
+
+    def finish(tree: dict) -> None:
+        tree["asset"]["generator"] = GENERATOR
+        tree["asset"]["extras"] = extras
+        # A scene's metadata is trimesh's own; what is to be known stands in the asset.
+        for entry in (*tree["scenes"], *tree["nodes"], *tree["meshes"]):
+            entry.pop("extras", None)
+        # Linear with mipmaps, clamped: charts reach the picture's rim, so nothing may wrap round.
+        tree["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}]
+        for texture in tree["textures"]:
+            texture["sampler"] = 0
+        if unlit:
+            tree["extensionsUsed"] = ["KHR_materials_unlit"]
+            for entry in tree["materials"]:
+                entry["extensions"] = {"KHR_materials_unlit": {}}
+
+    data = trimesh.exchange.gltf.export_glb(
+        scene, include_normals=True, unitize_normals=True, tree_postprocessor=finish
+    )
+    write_whole(path, data)
+
+
+def write_whole(path: Path | str, data: bytes) -> None:
+    """Write a file beside its place and move it there, so that nobody sees half of it."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load_glb(path: Path | str) -> TexturedMesh:
+    """Return the one textured mesh of a GLB that `export_glb` wrote."""
+    scene = trimesh.load_scene(path, file_type="glb", process=False)
+    (body,) = scene.geometry.values()
+    texture = body.visual.material.baseColorTexture
+    return TexturedMesh(
+        vertices=np.asarray(body.vertices, dtype=np.float32),
+        normals=np.asarray(body.vertex_normals, dtype=np.float32),
+        uv=np.asarray(body.visual.uv, dtype=np.float32),
+        faces=np.asarray(body.faces, dtype=np.int64),
+        texture=np.array(texture.convert("RGB")),
+    )

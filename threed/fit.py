@@ -1,0 +1,246 @@
+"""From an orbit video to a field: the hull first, then descent on what the frames show."""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.adam import Adam
+from threed.errors import ReconstructionError
+from threed.field import Field
+from threed.hull import ADVICE, HullConfig, close_border, hull_field, redistance
+from threed.losses import LossConfig, picture_loss, surface_loss
+from threed.orbit import OrbitVideo, shade
+from threed.render import (
+    BAND_LENGTHS,
+    pixel_sharpness,
+    render_samples,
+    render_views,
+    surface_points,
+)
+from threed.sampling import Band
+from threed.targets import Batch, RayTargets, cull, draw_batches, ray_targets
+
+# A preview every second, or less often where drawing them would take a tenth of the time.
+PREVIEW_SECONDS = 1.0
+PREVIEW_SHARE = 0.1
+PREVIEW_SIZE = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitStep:
+    """One step of a fit, for whoever draws the bar."""
+
+    step: int
+    num_steps: int
+    loss: float
+    preview: UInt8[np.ndarray, "height width 3"] | None
+    """The field as it looks now, about once a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How a field is fitted to frames."""
+
+    hull: HullConfig = dataclass_field(default_factory=HullConfig)
+    num_steps: int = 240
+    """Steps of descent."""
+    rays_a_step: int = 6144
+    """Rays in a step, drawn from those that pass near the object."""
+    steps_a_march: int = 12
+    """Steps between two marches, which follow the surface and tighten the band."""
+    batches_a_march: int = 4
+    """Batches of rays drawn at a march and used in turn until the next."""
+    coloured_share: float = 0.35
+    """Share of a step's rays whose colour is looked up, for a video that has normals."""
+    step_length: float = 0.8
+    """Spacing of samples, voxels."""
+    blur: tuple[float, float] = (3.0, 1.0)
+    """Softness of the surface at the start and at the end, in pixels."""
+    distance_rate: tuple[float, float] = (0.2, 0.02)
+    """Learning rate of the distance at the start and at the end, voxels."""
+    colour_rate: tuple[float, float] = (0.01, 0.002)
+    """Learning rate of the colour at the start and at the end."""
+    spread: float = 3.0
+    """How far the distance's gradient is smeared out at the start, voxels; none from half way."""
+    loss: LossConfig = dataclass_field(default_factory=LossConfig)
+    flat_underside: bool = True
+    """Whether to cut off, level, what no view has seen below all that the views have seen."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "rays_a_step", "steps_a_march", "batches_a_march"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("step_length", *("blur", "distance_rate", "colour_rate")):
+            if np.min(getattr(self, name)) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+
+
+def fit(
+    orbit: OrbitVideo, config: FitConfig, generator: torch.Generator
+) -> Generator[FitStep, None, Field]:
+    """Yield a record a step and return the field that explains the video.
+
+    Raises:
+        ReconstructionError: The video is no orbit, or its mattes allow no shape.
+    """
+    if orbit.kind != "orbit":
+        raise ReconstructionError(
+            "the video is a clip that no rigid object explains; make an orbit instead"
+        )
+    field = hull_field(orbit, config.hull, generator)
+    targets = cull(field, ray_targets(orbit))
+    half = config.num_steps // 2
+    for steps in (range(half), range(half, config.num_steps)):
+        yield from descend(field, [targets], orbit, config, generator, steps)
+        if config.flat_underside:
+            flatten_underside(field, orbit)
+    return field
+
+
+def descend(
+    field: Field,
+    sources: list[RayTargets],
+    orbit: OrbitVideo,
+    config: FitConfig,
+    generator: torch.Generator,
+    steps: range,
+) -> Generator[FitStep, None, None]:
+    """Move a field towards its targets, a record a step; it ends closed and a true distance.
+
+    Args:
+        field: What is moved.
+        sources: Targets, taken in turn.
+        orbit: Its cameras say how large a pixel is, and previews are drawn from them.
+        config: Rates and softness run over `config.num_steps`.
+        generator: Draws the rays.
+        steps: Which of these steps to do.
+
+    Raises:
+        ReconstructionError: Nothing is left of the surface.
+    """
+    final = pixel_sharpness(field, orbit.cameras)
+    # The gradients are sums over rays, so the distance's floor leaves alone what few rays graze.
+    shape = Adam([field.distance], floor=1e-3)
+    colour = Adam([*field.planes.parameters(), *field.colour.parameters()], floor=1e-8)
+    next_preview = time.monotonic() + PREVIEW_SECONDS
+    for step in steps:
+        progress = step / max(1, config.num_steps - 1)
+        sharpness = final / _anneal(config.blur, progress)
+        if (step - steps.start) % config.steps_a_march == 0:
+            if step > steps.start:
+                _refresh(field)
+            band, batches = draw_batches(
+                field,
+                sources,
+                num_batches=config.batches_a_march,
+                num_rays=config.rays_a_step,
+                band_width=BAND_LENGTHS / sharpness,
+                step=config.step_length,
+                generator=generator,
+            )
+        loss = _accumulate(field, band, batches[step % len(batches)], config, sharpness)
+        width = round(config.spread * (1 - 2 * progress))
+        if width > 0:
+            field.distance.grad = spread(field.distance.grad, width)
+        shape.step(_anneal(config.distance_rate, progress))
+        colour.step(_anneal(config.colour_rate, progress))
+        preview = None
+        started = time.monotonic()
+        if started > next_preview:
+            preview = preview_frame(field, orbit, step)
+            ended = time.monotonic()
+            next_preview = ended + max(PREVIEW_SECONDS, (ended - started) / PREVIEW_SHARE)
+        yield FitStep(step=step, num_steps=config.num_steps, loss=loss, preview=preview)
+    _refresh(field)
+    if not bool((field.distance < 0).any()):
+        raise ReconstructionError(f"the frames agree on no surface: {ADVICE}")
+
+
+def flatten_underside(field: Field, orbit: OrbitVideo) -> None:
+    """Cut the field off, level, at the lowest place that some view has seen well.
+
+    Below, only silhouettes have a say, and from above they allow a spike under every foot. Such
+    hull is tangent to the rays that bound it, so a view never faces it.
+    """
+    seen = surface_points(field, orbit.cameras)
+    well = seen.hit & (seen.facing > 0.15)
+    if not bool(well.any()):
+        return
+    lowest = torch.quantile(_thinned(seen.points[well][:, 1]), 0.002)
+    with torch.no_grad():
+        count = field.config.resolution[1]
+        level = torch.arange(count, device=lowest.device)
+        below = (lowest - field.lower[1]) / field.voxel - level
+        field.distance.copy_(torch.maximum(field.distance, below[None, :, None]))
+
+
+def _thinned(values: Float[Tensor, " value"]) -> Float[Tensor, " some"]:
+    """Return evenly chosen values, so few that torch's quantile takes them."""
+    return values[:: 1 + len(values) // 1_000_000]
+
+
+def _anneal(ends: tuple[float, float], progress: float) -> float:
+    return ends[0] * (ends[1] / ends[0]) ** progress
+
+
+def _refresh(field: Field) -> None:
+    with torch.no_grad():
+        field.distance.copy_(close_border(redistance(field.distance)))
+
+
+def spread(
+    grid: Float[Tensor, "depth height width"], width: int
+) -> Float[Tensor, "depth height width"]:
+    """Return a grid's running means along each axis, `width` vertices to either side, twice.
+
+    A step along so smooth a gradient moves whole walls at once. Without, a hollow that the hull
+    fills is dug out in terraces, each of which has the right normals and is hard to leave.
+    """
+    for _ in range(2):
+        for axis in range(3):
+            size = [1, 1, 1]
+            size[axis] = 2 * width + 1
+            margin = [side // 2 for side in size]
+            grid = F.avg_pool3d(grid[None, None], size, stride=1, padding=margin)[0, 0]
+    return grid
+
+
+def _accumulate(
+    field: Field,
+    band: Band,
+    batch: Batch,
+    config: FitConfig,
+    sharpness: float,
+) -> float:
+    """Add the loss's gradients to the field's and return the pictures' part of it, a ray."""
+    table, bend = band.values(field)
+    values = batch.at_samples(table)
+    # With normals to hold the shape, colours may be looked up for a part of the rays alone.
+    share = config.coloured_share if batch.targets.normals is not None else 1.0
+    num_coloured = max(1, round(share * len(batch.targets)))
+    seen = render_samples(field, values, batch.samples, sharpness, num_coloured=num_coloured)
+    data = picture_loss(seen, batch.targets, num_coloured, config.loss)
+    loss = data + surface_loss(table, bend, config.loss)
+    loss.backward()
+    return float(data.detach()) / len(batch.targets)
+
+
+def preview_frame(
+    field: Field, orbit: OrbitVideo, step: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return one frame of the field as a viewer sees it, the view moving on with the steps."""
+    cameras = orbit.cameras[[(step // 8) % orbit.num_frames]]
+    scale = min(1.0, PREVIEW_SIZE / max(cameras.width, cameras.height))
+    cameras = cameras.resized(round(cameras.width * scale), round(cameras.height * scale))
+    seen = render_views(field, cameras)
+    # Light that is baked into the frames must not be put on a second time.
+    colour = seen.albedo if orbit.normals is None else shade(seen.albedo, seen.normals)
+    frame = (colour + 1 - seen.alpha[..., None]).clamp(0, 1)[0]
+    return (frame * 255).round().byte().cpu().numpy()

@@ -1,0 +1,73 @@
+"""What a fit minimises: differences of pictures, and how little a distance looks like one."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.render import Rendered
+from threed.targets import RayTargets
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the loss's terms; pictures are summed over rays, the rest over vertices."""
+
+    alpha_weight: float = 1.0
+    colour_weight: float = 1.0
+    normal_weight: float = 0.5
+    """Counts only where the video has normals."""
+    eikonal_weight: float = 0.05
+    """Holds the distance's gradient to length one near the surface."""
+    smooth_weight: float = 0.02
+    """Holds the distance's second differences to zero near the surface."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 0:
+                raise ValueError(f"{name} is {value}; it must not be negative")
+
+
+def picture_loss(
+    seen: Rendered, targets: RayTargets, num_coloured: int, config: LossConfig
+) -> Float[Tensor, ""]:
+    """Return the weighted differences between rendered and wanted rays, summed over the rays.
+
+    Only the first `num_coloured` rays have a colour; they stand for the others.
+    """
+    distance = _half_square if targets.squared else _robust
+    error = config.alpha_weight * distance(seen.accumulation - targets.alpha)
+    if targets.normals is not None:
+        apart = distance(seen.normals - targets.normals).sum(dim=-1)
+        error = error + config.normal_weight * apart
+    some = slice(None, num_coloured)
+    colour = distance(seen.albedo[some] - targets.albedo[some]).sum(dim=-1)
+    colour = (colour * targets.weight[some]).sum() * (len(targets) / num_coloured)
+    return (error * targets.weight).sum() + config.colour_weight * colour
+
+
+def _half_square(difference: Tensor) -> Tensor:
+    return 0.5 * difference.square()
+
+
+def _robust(difference: Tensor) -> Tensor:
+    """A square near zero, the absolute value beyond: frames of a model disagree in places."""
+    return F.smooth_l1_loss(difference, torch.zeros_like(difference), beta=0.2, reduction="none")
+
+
+def surface_loss(
+    table: Float[Tensor, "vertex 4"], bend: Float[Tensor, "vertex 3"], config: LossConfig
+) -> Float[Tensor, ""]:
+    """Return the penalties on the distance near its zero, summed over vertices.
+
+    Args:
+        table: Distance and gradient at vertices, voxels.
+        bend: Second differences along the axes.
+    """
+    near = (table[:, 0].detach().abs() < 2.5).float()
+    length = (table[:, 1:].square().sum(dim=-1) + 1e-6).sqrt()
+    eikonal = ((length - 1).square() * near).sum()
+    smooth = (_robust(bend).sum(dim=-1) * near).sum()
+    return config.eikonal_weight * eikonal + config.smooth_weight * smooth

@@ -1,0 +1,35 @@
+"""What a long chain tells whoever drives it, about once a second."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import UInt8
+
+Stage = Literal["video", "field", "distillation", "mesh", "texture", "report"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""The stages in the order in which they run; a chain may leave some out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One moment of a running chain.
+
+    Raises:
+        ValueError: The step lies outside its stage.
+    """
+
+    stage: Stage
+    """The stage at work."""
+    step: int
+    """Steps of this stage that are done."""
+    num_steps: int
+    """Steps that this stage takes in all."""
+    message: str
+    """What happens now, in a few plain words."""
+    preview: UInt8[np.ndarray, "frame height width 3"] | None = None
+    """Frames to show, sRGB over white; None where there is nothing new to see."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.step <= self.num_steps:
+            raise ValueError(f"step {self.step} lies outside [0, {self.num_steps}]")

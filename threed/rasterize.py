@@ -1,0 +1,161 @@
+"""Triangles to pixels in plain torch: which face each pixel sees, where on it, and how far away.
+
+No gradients and no compiled extension, so that the same code draws training data on a GPU, bakes
+textures and turns previews on a CPU. Both sides of a face are drawn. Faces that reach behind a
+camera are dropped: an object inside the unit sphere never does from outside it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.cameras import Cameras, project
+
+# Candidate (face, pixel) pairs that one chunk of views may hold; bounds memory near 200 MB.
+MAX_CANDIDATES = 2_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fragments:
+    """What each pixel's centre sees."""
+
+    face: Int[Tensor, "view height width"]
+    """Index of the nearest face, -1 where there is none."""
+    barycentric: Float[Tensor, "view height width 3"]
+    """Perspective-correct weights of the face's corners, zero on the background."""
+    depth: Float[Tensor, "view height width"]
+    """Distance along the view axis, world units; infinite on the background."""
+
+    def interpolate(
+        self, corners: Float[Tensor, "face 3 channel"]
+    ) -> Float[Tensor, "view height width channel"]:
+        """Return attributes given a corner of every face, blended by the barycentric weights."""
+        out = corners.new_zeros(*self.face.shape, corners.shape[-1])
+        hit = self.face >= 0
+        out[hit] = torch.einsum("pk,pkc->pc", self.barycentric[hit], corners[self.face[hit]])
+        return out
+
+
+def rasterize(
+    vertices: Float[Tensor, "vertex 3"], faces: Int[Tensor, "face 3"], cameras: Cameras
+) -> Fragments:
+    """Return the nearest face at every pixel centre of every view.
+
+    Args:
+        vertices: World positions.
+        faces: Vertex indices of each triangle.
+        cameras: The views; one image size.
+    """
+    num_views, height, width = len(cameras), cameras.height, cameras.width
+    device = vertices.device
+    pixels, depth = project(vertices, cameras)
+    corner_xy = pixels[:, faces]
+    corner_depth = depth[:, faces]
+    low = (corner_xy.amin(dim=2) - 0.5).ceil()
+    high = (corner_xy.amax(dim=2) - 0.5).floor()
+    limit = high.new_tensor([width - 1, height - 1])
+    low, high = low.clamp(min=0), torch.minimum(high, limit)
+    extent = (high - low + 1).clamp(min=0)
+    extent = extent * (corner_depth.amin(dim=2) > 0)[..., None]
+    counts = extent.prod(dim=-1).long()
+
+    num_pixels = num_views * height * width
+    face_out = torch.full((num_pixels,), -1, dtype=torch.long, device=device)
+    bary_out = vertices.new_zeros(num_pixels, 3)
+    depth_out = vertices.new_full((num_pixels,), torch.inf)
+    buffers = (face_out, bary_out, depth_out)
+    start = 0
+    totals = counts.sum(dim=1).cumsum(dim=0).tolist()
+    while start < num_views:
+        drawn = totals[start - 1] if start else 0
+        stop = start + 1
+        while stop < num_views and totals[stop] - drawn <= MAX_CANDIDATES:
+            stop += 1
+        views = slice(start, stop)
+        _draw(
+            corner_xy[views],
+            corner_depth[views],
+            low[views],
+            extent[views],
+            start,
+            height,
+            width,
+            buffers,
+        )
+        start = stop
+    shape = (num_views, height, width)
+    return Fragments(
+        face=face_out.view(shape), barycentric=bary_out.view(*shape, 3), depth=depth_out.view(shape)
+    )
+
+
+def _draw(
+    corner_xy: Float[Tensor, "view face 3 2"],
+    corner_depth: Float[Tensor, "view face 3"],
+    low: Float[Tensor, "view face 2"],
+    extent: Float[Tensor, "view face 2"],
+    first_view: int,
+    height: int,
+    width: int,
+    buffers: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """Draw a chunk of views into the flat buffers (face, barycentric, depth)."""
+    num_faces = corner_xy.shape[1]
+    # One row a drawn triangle: three edge functions, affine in the pixel's place.
+    a, b, c = corner_xy.flatten(0, 1).unbind(dim=1)
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    counts = extent.prod(dim=-1).long().flatten()
+    row = ((counts > 0) & (area.abs() > 1e-9)).nonzero()[:, 0]
+    a, b, c, area = a[row], b[row], c[row], area[row]
+    corners = torch.stack([a, b, c], dim=1)
+    begin, end = corners.roll(-1, dims=1), corners.roll(-2, dims=1)
+    slope_x = (begin[..., 1] - end[..., 1]) / area[:, None]
+    slope_y = (end[..., 0] - begin[..., 0]) / area[:, None]
+    # The edge functions' values at the box's first pixel centre, relative for float32's sake.
+    first = low.flatten(0, 1)[row] + 0.5
+    offset = first[:, None] - begin
+    base = slope_x * offset[..., 0] + slope_y * offset[..., 1]
+    inverse_depth = 1 / corner_depth.flatten(0, 1)[row]
+
+    triangle = torch.repeat_interleave(counts[row])
+    first_pair = counts[row].cumsum(0) - counts[row]
+    order = torch.arange(len(triangle), device=row.device) - first_pair[triangle]
+    box_width = extent.flatten(0, 1)[row, 0].long()[triangle]
+    step_y = torch.div(order, box_width, rounding_mode="floor")
+    step_x = order - step_y * box_width
+    weights = base[triangle]
+    weights += slope_x[triangle] * step_x[:, None]
+    weights += slope_y[triangle] * step_y[:, None]
+    inside = (weights.amin(dim=1) >= -1e-6).nonzero()[:, 0]
+    triangle, weights = triangle[inside], weights[inside].clamp(min=0)
+    step_x, step_y = step_x[inside], step_y[inside]
+
+    weights = weights * inverse_depth[triangle]
+    inverse = weights.sum(dim=1)
+    depth = 1 / inverse
+    corner_low = low.flatten(0, 1)[row].long()[triangle]
+    drawn = row[triangle]
+    view = torch.div(drawn, num_faces, rounding_mode="floor")
+    pixel = ((first_view + view) * height + corner_low[:, 1] + step_y) * width
+    pixel = pixel + corner_low[:, 0] + step_x
+
+    face_out, bary_out, depth_out = buffers
+    depth_out.scatter_reduce_(0, pixel, depth, "amin")
+    nearest = (depth == depth_out[pixel]).nonzero()[:, 0]
+    pixel, face = pixel[nearest], drawn[nearest] % num_faces
+    # Faces at the very same depth: the highest index wins, whatever order the scatter runs in.
+    face_out.scatter_reduce_(0, pixel, face, "amax")
+    won = (face == face_out[pixel]).nonzero()[:, 0]
+    bary_out[pixel[won]] = (weights[nearest] / inverse[nearest, None])[won]
+
+
+def average_samples(
+    image: Float[Tensor, "view height width channel"], samples: int
+) -> Float[Tensor, "view rows columns channel"]:
+    """Return the image shrunk by a whole factor, each pixel the mean of its samples."""
+    pooled = F.avg_pool2d(rearrange(image, "v h w c -> v c h w"), samples)
+    return rearrange(pooled, "v c h w -> v h w c")

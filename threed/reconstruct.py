@@ -1,0 +1,217 @@
+"""The 3D stage's chain: orbit video, field, distillation, mesh, texture, report."""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from threed.distillation import DistillationConfig, distil
+from threed.errors import RequestError
+from threed.export import export_glb, load_glb
+from threed.field import Field
+from threed.fit import FitConfig, FitStep, fit
+from threed.mesh import MIN_FACES, MeshConfig, extract_mesh
+from threed.metrics import psnr_in_box
+from threed.orbit import OrbitVideo
+from threed.preview import render_mesh, turntable, write_webp
+from threed.progress import Progress, Stage
+from threed.render import render_views
+from threed.report import Report, verdict
+from threed.run_folder import RunFolder
+from threed.texture import TexturedMesh, bake, unwrap
+
+Denoise = Callable[[OrbitVideo, float, torch.Generator], OrbitVideo]
+
+TEXTURE_RANGE = (64, 8192)
+# Steps that bring nothing to see are passed on this often, in seconds.
+PULSE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionSettings:
+    """How an orbit video becomes a mesh."""
+
+    max_faces: int = 20_000
+    """Triangles that the mesh may have."""
+    texture_size: int = 1024
+    """Texels along a side of the texture."""
+    distil: bool = True
+    """Whether the video model, where there is one, refines the field."""
+    fit: FitConfig = field(default_factory=FitConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    provenance: dict[str, object] = field(default_factory=dict)
+    """JSON values for the GLB's `asset.extras`, such as prompt and seed."""
+
+    def __post_init__(self) -> None:
+        if self.max_faces < MIN_FACES:
+            raise ValueError(f"max_faces is {self.max_faces}; at least {MIN_FACES}")
+        low, high = TEXTURE_RANGE
+        if not low <= self.texture_size <= high:
+            raise ValueError(f"texture_size is {self.texture_size}; allowed are {low} to {high}")
+
+
+def reconstruct(
+    orbit: OrbitVideo,
+    folder: RunFolder,
+    settings: ReconstructionSettings,
+    denoise: Denoise | None,
+    generator: torch.Generator,
+) -> Generator[Progress, None, Report]:
+    """Yield progress about every second and return the report; finished stages are not run again.
+
+    Args:
+        orbit: The views; the field is fitted on their device.
+        folder: Receives field.safetensors, mesh.glb, preview.webp and report.json.
+        settings: Sizes and the parts' own settings.
+        denoise: The video model as a critic (see `threed.distillation`); None leaves that out.
+        generator: All chance of the fit and the distillation.
+
+    Raises:
+        RequestError: The video is a clip, not an orbit.
+        ReconstructionError: The views yield no surface.
+    """
+    if orbit.kind == "clip":
+        raise RequestError(
+            "the video is of the kind 'clip', which no rigid object explains; a mesh needs an "
+            "'orbit', one turn about an object that stands still"
+        )
+    if folder.done("report"):
+        return Report.from_json(folder.file("report.json").read_text("utf-8"))
+    seconds: dict[str, float] = {}
+    fitted = yield from _field(orbit, folder, settings, denoise, generator, seconds)
+    yield from _mesh(orbit, fitted, folder, settings, seconds)
+    yield _progress("report", 0, 1, "comparing the views with the mesh")
+    with _timed("report", seconds):
+        report = _report(orbit, fitted, folder.file("mesh.glb"))
+    report = replace(report, seconds=seconds)
+    with folder.stage("report") as temporary:
+        (temporary / "report.json").write_text(report.to_json(), "utf-8")
+    yield _progress("report", 1, 1, "done")
+    return report
+
+
+class _timed:
+    """Add the wall time of a block to a table; a block may be entered once for each part."""
+
+    def __init__(self, stage: Stage, seconds: dict[str, float]) -> None:
+        self.stage, self.seconds = stage, seconds
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.monotonic() - self.start
+        self.seconds[self.stage] = round(self.seconds.get(self.stage, 0.0) + spent, 3)
+
+
+def _field(
+    orbit: OrbitVideo,
+    folder: RunFolder,
+    settings: ReconstructionSettings,
+    denoise: Denoise | None,
+    generator: torch.Generator,
+    seconds: dict[str, float],
+) -> Generator[Progress, None, Field]:
+    device = orbit.albedo.device
+    if folder.done("field"):
+        return Field.load(folder.file("field.safetensors")).to(device)
+    yield _progress("field", 0, settings.fit.num_steps, "carving the shape from the outlines")
+    with _timed("field", seconds):
+        steps = fit(orbit, settings.fit, generator)
+        fitted = yield from _passed_on("field", "fitting shape and colour", steps)
+    if denoise is not None and settings.distil:
+        with _timed("distillation", seconds):
+            steps = distil(fitted, orbit, denoise, settings.distillation, generator)
+            fitted = yield from _passed_on("distillation", "refining unseen sides", steps)
+    with folder.stage("field") as temporary:
+        fitted.save(temporary / "field.safetensors")
+    return fitted
+
+
+def _passed_on(
+    stage: Stage, message: str, steps: Generator[FitStep, None, Field]
+) -> Generator[Progress, None, Field]:
+    """Yield the steps that show something or come after a pause; return what the steps return."""
+    last = -float("inf")
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as finished:
+                return finished.value
+            now = time.monotonic()
+            if step.preview is None and now - last < PULSE and step.step < step.num_steps:
+                continue
+            last = now
+            preview = None if step.preview is None else step.preview[None]
+            yield _progress(stage, step.step, step.num_steps, message, preview)
+    finally:
+        steps.close()
+
+
+def _mesh(
+    orbit: OrbitVideo,
+    fitted: Field,
+    folder: RunFolder,
+    settings: ReconstructionSettings,
+    seconds: dict[str, float],
+) -> Generator[Progress, None, None]:
+    if folder.done("mesh"):
+        return
+    light_baked = orbit.normals is None
+    yield _progress("mesh", 0, 2, "taking the surface")
+    with _timed("mesh", seconds):
+        mesh = extract_mesh(fitted, MeshConfig(max_faces=settings.max_faces))
+    yield _progress("mesh", 1, 2, f"unwrapping {len(mesh.faces):,} faces")
+    with _timed("mesh", seconds):
+        unwrapped = unwrap(mesh)
+    yield _progress("texture", 0, 3, "baking the texture")
+    with _timed("texture", seconds):
+        textured = bake(unwrapped, fitted, orbit, settings.texture_size)
+    yield _progress("texture", 1, 3, "turning the mesh before the camera")
+    with _timed("texture", seconds):
+        frames = turntable(textured, unlit=light_baked)
+    yield _progress("texture", 2, 3, "writing the files", frames)
+    with _timed("texture", seconds), folder.stage("mesh") as temporary:
+        export_glb(textured, temporary / "mesh.glb", unlit=light_baked, extras=settings.provenance)
+        write_webp(frames, temporary / "preview.webp")
+    yield _progress("texture", 3, 3, "the mesh is written")
+
+
+def _report(orbit: OrbitVideo, fitted: Field, glb: Path) -> Report:
+    """Return the findings on a field and on the mesh as it stands in the file, without times."""
+    mesh = load_glb(glb)
+    psnr = psnr_in_box(render_views(fitted, orbit.cameras), orbit).tolist()
+    mesh_psnr = psnr_in_box(render_mesh(mesh, orbit.cameras), orbit)
+    watertight, light_baked = is_closed(mesh), orbit.normals is None
+    return Report(
+        psnr=[round(value, 2) for value in psnr],
+        mean_psnr=round(sum(psnr) / len(psnr), 2),
+        worst_view=psnr.index(min(psnr)),
+        mesh_psnr=round(float(mesh_psnr.mean()), 2),
+        watertight=watertight,
+        num_faces=len(mesh.faces),
+        num_vertices=len(mesh.vertices),
+        texture_size=mesh.texture.shape[0],
+        glb_bytes=glb.stat().st_size,
+        light_baked=light_baked,
+        seconds={},
+        verdict=verdict(psnr, watertight=watertight, light_baked=light_baked),
+    )
+
+
+def is_closed(mesh: TexturedMesh) -> bool:
+    """Return whether a mesh bounds a volume once the vertices along its seams are joined."""
+    places, joined = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    solid = trimesh.Trimesh(places, joined.ravel()[mesh.faces], process=False)
+    return bool(solid.is_volume)
+
+
+def _progress(
+    stage: Stage, step: int, num_steps: int, message: str, preview: np.ndarray | None = None
+) -> Progress:
+    return Progress(stage=stage, step=step, num_steps=num_steps, message=message, preview=preview)

@@ -1,0 +1,211 @@
+"""From a field to pictures: NeuS's weights on packed samples, and whole clips without gradients."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.cameras import Cameras, camera_rays
+from threed.field import Field
+from threed.orbit import OrbitVideo
+from threed.sampling import RaySamples, interpolation, march, narrow_band
+
+# The logistic of this sharpness, per pixel, comes nearest to the share of a pixel that an edge at
+# some distance leaves covered.
+SHARPNESS_A_PIXEL = 5.4
+# The logistic is within 0.3 % of its ends at this many of its lengths.
+BAND_LENGTHS = 6.0
+RAYS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """What rays see, premultiplied by their accumulation."""
+
+    albedo: Float[Tensor, "ray 3"]
+    accumulation: Float[Tensor, " ray"]
+    normals: Float[Tensor, "ray 3"]
+    weights: Float[Tensor, " sample"]
+    """Probability that a ray ends in the interval behind each sample."""
+
+
+def surface_weights(
+    distance: Float[Tensor, " sample"], samples: RaySamples, sharpness: float | Float[Tensor, ""]
+) -> Float[Tensor, " sample"]:
+    """Return the probability that a ray ends in the interval behind each sample.
+
+    NeuS (Wang et al. 2021), equation 13: an interval's opacity is the fall of the logistic of the
+    distance over it, none where the distance grows. So a ray that misses a surface by d has the
+    accumulation logistic(-sharpness * d) if it starts far away.
+
+    Args:
+        distance: Signed distance at the samples.
+        samples: Which samples are neighbours.
+        sharpness: Slope of the logistic, per unit of `distance`.
+    """
+    log_cdf = F.logsigmoid(distance * sharpness)
+    fall = F.pad(log_cdf[1:] - log_cdf[:-1], (0, 1)).clamp(max=0)
+    fall = torch.where(samples.joined, fall, torch.zeros_like(fall))
+    # One running sum over all rays, less its value where each ray starts; doubles, for it is long.
+    after = fall.double().cumsum(dim=0)
+    before = after - fall
+    start = before[samples.starts[samples.ray]]
+    return (torch.exp(before - start) - torch.exp(after - start)).to(distance.dtype)
+
+
+def sum_over_rays(
+    values: Float[Tensor, "sample channel"], samples: RaySamples
+) -> Float[Tensor, "ray channel"]:
+    """Return each ray's sum of its samples' values."""
+    return _RaySum.apply(values, samples.ray, samples.starts)
+
+
+class _RaySum(torch.autograd.Function):
+    """A sum over runs of equal index; scattering additions are far slower on a CPU."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, ray: Tensor, starts: Tensor) -> Tensor:
+        ctx.save_for_backward(ray)
+        total = F.pad(values.T.double().cumsum(dim=1), (1, 0))
+        return total[:, starts].diff(dim=1).T.to(values.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        (ray,) = ctx.saved_tensors
+        return grad[ray], None, None
+
+
+def render_samples(
+    field: Field,
+    values: Float[Tensor, "sample 4"],
+    samples: RaySamples,
+    sharpness: float,
+    *,
+    num_coloured: int | None = None,
+    min_weight: float = 0.01,
+) -> Rendered:
+    """Return what the samples' rays see, with gradients.
+
+    Args:
+        field: Gives the colour.
+        values: Distance (voxels) and its gradient at the samples.
+        samples: Packed samples.
+        sharpness: Slope of the logistic, per voxel.
+        num_coloured: Rays, from the first on, that get a colour; None is all.
+        min_weight: Intervals of less weight get no colour.
+    """
+    weights = surface_weights(values[:, 0], samples, sharpness)
+    # An interval's value is the mean of its ends; the last sample of a run has no weight.
+    gradient = values[:, 1:] + torch.roll(values[:, 1:], -1, dims=0)
+    normals = F.normalize(gradient, dim=-1, eps=1e-3)
+    albedo = torch.zeros_like(normals)
+    stop = len(samples) if num_coloured is None else int(samples.starts[num_coloured])
+    chosen = (weights.detach()[:stop] > min_weight).nonzero()[:, 0]
+    middle = 0.5 * (samples.points[chosen] + samples.points[chosen + 1])
+    albedo = albedo.index_copy(0, chosen, field.albedo(middle))
+    known = torch.zeros_like(weights).index_fill(0, chosen, 1.0)
+    whole = torch.ones_like(weights)
+    stacked = torch.cat([albedo, normals, known[:, None], whole[:, None]], dim=-1)
+    seen = sum_over_rays(weights[:, None] * stacked, samples)
+    accumulation = seen[:, 7]
+    # Intervals too light to be asked for their colour have that of the others on their ray.
+    share = accumulation / seen[:, 6].clamp(min=1e-3)
+    return Rendered(
+        albedo=seen[:, :3] * share[:, None],
+        normals=seen[:, 3:6],
+        accumulation=accumulation,
+        weights=weights,
+    )
+
+
+def pixel_sharpness(field: Field, cameras: Cameras) -> float:
+    """Return the sharpness, per voxel, that covers edges as square pixels are covered."""
+    centre = field.bounds.mean(dim=0)
+    distance = (cameras.c2w[:, :3, 3] - centre).norm(dim=-1)
+    footprint = (distance / cameras.focal).median()
+    return SHARPNESS_A_PIXEL * float(field.voxel / footprint)
+
+
+def render_views(
+    field: Field, cameras: Cameras, *, sharpness: float | None = None, step: float = 0.7
+) -> OrbitVideo:
+    """Return whole frames of the field without gradients.
+
+    Args:
+        field: The field.
+        cameras: Views to draw.
+        sharpness: Slope of the logistic, per voxel; None fits the cameras' pixels.
+        step: Spacing of samples, voxels.
+    """
+    sharpness = pixel_sharpness(field, cameras) if sharpness is None else sharpness
+    size = (len(cameras), cameras.height, cameras.width)
+    pictures = torch.zeros(*size, 7, device=cameras.c2w.device)
+    flat = pictures.reshape(-1, 7)
+    for rows, _, seen in _views(field, cameras, sharpness, step):
+        flat[rows] = torch.cat([seen.albedo, seen.normals, seen.accumulation[:, None]], dim=-1)
+    return OrbitVideo(
+        albedo=pictures[..., :3],
+        normals=pictures[..., 3:6],
+        alpha=pictures[..., 6].clamp(0, 1),
+        cameras=cameras,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfacePoints:
+    """Where the views' rays meet the surface."""
+
+    points: Float[Tensor, "view height width 3"]
+    """World positions; meaningless where nothing is hit."""
+    normals: Float[Tensor, "view height width 3"]
+    """Unit, outward."""
+    hit: Bool[Tensor, "view height width"]
+    """Whether the ray ends on the surface more likely than not."""
+    facing: Float[Tensor, "view height width"]
+    """Cosine between the normal and the way back to the camera."""
+
+
+def surface_points(field: Field, cameras: Cameras, *, step: float = 0.7) -> SurfacePoints:
+    """Return where each pixel's ray meets the surface, on average over its weights."""
+    size = (len(cameras), cameras.height, cameras.width)
+    table = torch.zeros(*size, 7, device=cameras.c2w.device)
+    flat = table.reshape(-1, 7)
+    for rows, samples, seen in _views(field, cameras, pixel_sharpness(field, cameras), step):
+        middle = 0.5 * (samples.points + torch.roll(samples.points, -1, dims=0))
+        points = sum_over_rays(seen.weights[:, None] * middle, samples)
+        points = points / seen.accumulation.clamp(min=1e-6)[:, None]
+        flat[rows] = torch.cat([points, seen.normals, seen.accumulation[:, None]], dim=-1)
+    _, directions = camera_rays(cameras)
+    normals = F.normalize(table[..., 3:6], dim=-1, eps=1e-6)
+    return SurfacePoints(
+        points=table[..., :3],
+        normals=normals,
+        hit=table[..., 6] > 0.5,
+        facing=-(normals * directions).sum(dim=-1),
+    )
+
+
+def _views(
+    field: Field, cameras: Cameras, sharpness: float, step: float
+) -> Iterator[tuple[Int[Tensor, " ray"], RaySamples, Rendered]]:
+    """Yield blocks of all pixels of all views, by flat index, without gradients."""
+    origins, directions = (rays.reshape(-1, 3) for rays in camera_rays(cameras))
+    for rows in torch.arange(len(origins), device=origins.device).split(RAYS_AT_ONCE):
+        with torch.no_grad():
+            samples = march(
+                field,
+                origins[rows],
+                directions[rows],
+                band=BAND_LENGTHS / sharpness,
+                step=step,
+                generator=None,
+            )
+            if len(samples) == 0:
+                continue
+            band, (at_samples,) = narrow_band(field, [interpolation(field, samples.points)])
+            table, _ = band.values(field)
+            seen = render_samples(field, at_samples(table), samples, sharpness)
+        yield rows, samples, seen

@@ -1,0 +1,325 @@
+"""A run folder: what one request leaves behind, a stage at a time, each stage whole or absent.
+
+A stage is written into a hidden folder inside the run folder and its files are then moved out. A
+record in `.stages/` lists them: it is `NAME.partial.json` from before the first file moves until
+after the last, when it is renamed to `NAME.done.json`. So a process killed at any moment leaves a
+stage either done or marked as a remnant, and the next run clears the remnants. A stage written
+anew discards the stages after it, which were made from it.
+
+Importing this module loads no torch, so that a page may look into run folders.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from threed.errors import ReconstructionError, RequestError
+
+if TYPE_CHECKING:
+    import threed.orbit
+
+STAGES = ("request", "orbit", "field", "mesh", "report")
+STAGE_FILES = (
+    "request.json",
+    "orbit.npz",
+    "orbit.mp4",
+    "transforms.json",
+    "images",
+    "field.safetensors",
+    "mesh.glb",
+    "preview.webp",
+    "report.json",
+)
+ORBIT_FPS = 12
+MAX_ORBIT_BYTES = 2 << 30
+"""What an orbit.npz may hold once unpacked: a few thousand frames of 512 x 512."""
+
+
+class RunFolder:
+    """One run's files; looking needs only the constructor, writing begins with `create`."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._records = self.path / ".stages"
+        self._made: list[Path] = []
+
+    @classmethod
+    def create(cls, path: Path | str) -> "RunFolder":
+        """Return a folder ready for writing, made if need be, cleared of a killed run's remnants.
+
+        Raises:
+            RequestError: It cannot be written, another run is writing there, or it holds files
+                of the same names that no run of this program made.
+        """
+        folder = cls(path)
+        try:
+            folder._make()
+            with folder._lock(), tempfile.TemporaryFile(dir=folder._records) as probe:
+                probe.write(b"\0" * 4096)
+                probe.flush()
+                folder._clear_remnants()
+        except (OSError, ValueError) as error:
+            if isinstance(error, RequestError):
+                raise
+            folder.remove_if_empty()
+            reason = getattr(error, "strerror", None) or str(error)
+            raise RequestError(f"the output folder {path} cannot be written: {reason}") from error
+        foreign = folder._foreign()
+        if foreign:
+            folder.remove_if_empty()
+            raise RequestError(
+                f"the output folder {path} already holds {', '.join(foreign)}, which this program "
+                "did not write there; choose another folder"
+            )
+        return folder
+
+    def done(self, stage: str) -> bool:
+        """Return whether a stage is whole: finished, and its files still there."""
+        try:
+            names = json.loads(self._record(stage, "done").read_text())
+        except (OSError, ValueError):
+            return False
+        return all((self.path / name).exists() for name in names)
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the folder's files, whether or not it is there."""
+        return self.path / name
+
+    @contextmanager
+    def stage(self, name: str) -> Generator[Path, None, None]:
+        """Hand out an empty folder; what is in it when the block ends becomes the stage.
+
+        An exception in the block leaves the run folder as it was.
+
+        Raises:
+            RequestError: Another run is writing into this folder at this moment.
+            ReconstructionError: The disk is full.
+        """
+        assert name in STAGES, name
+        self._make()
+        with self._lock():
+            temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=".tmp", dir=self._records))
+            try:
+                yield temporary
+                self._commit(name, temporary)
+            except Exception as error:
+                if _is_disk_full(error):
+                    raise ReconstructionError(
+                        f"the disk that holds {self.path} is full: free some space and run the "
+                        "same command again, it goes on from the last finished stage"
+                    ) from error
+                raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def discard(self, stage: str) -> None:
+        """Remove a stage and all that were made from it; absent ones are no error."""
+        with self._lock():
+            self._discard_from(STAGES.index(stage))
+
+    def remove_if_empty(self) -> None:
+        """Take back a folder that `create` made if no stage was finished in it."""
+        if any(self._record(stage, "done").exists() for stage in STAGES):
+            return
+        if self._records in self._made:
+            shutil.rmtree(self._records, ignore_errors=True)
+        for folder in reversed(self._made):
+            try:
+                folder.rmdir()
+            except OSError:
+                # Already gone, or somebody put a file there meanwhile: theirs to keep.
+                continue
+        self._made = []
+
+    def _make(self) -> None:
+        missing = [p for p in (self._records, *self._records.parents) if not p.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            self._made.append(folder)
+
+    def _record(self, stage: str, state: str) -> Path:
+        return self._records / f"{stage}.{state}.json"
+
+    @contextmanager
+    def _lock(self) -> Generator[None, None, None]:
+        """Hold the folder against other runs; the system drops the lock of a killed process."""
+        with open(self._records / "lock", "wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RequestError(
+                    f"another run is writing into {self.path}: wait for it or choose another folder"
+                ) from error
+            yield
+
+    def _commit(self, name: str, temporary: Path) -> None:
+        names = sorted(entry.name for entry in temporary.iterdir())
+        partial = self._record(name, "partial")
+        index = STAGES.index(name)
+        # The record must be whole before the first file appears, hence the detour.
+        draft = self._records / f"{name}.draft.tmp"
+        draft.write_text(json.dumps(names))
+        self._discard_from(index)
+        os.replace(draft, partial)
+        for entry in names:
+            _remove(self.path / entry)
+            os.rename(temporary / entry, self.path / entry)
+        os.replace(partial, self._record(name, "done"))
+
+    def _discard_from(self, index: int) -> None:
+        # Last stage first: a kill in between must not leave a stage without those before it.
+        for stage in reversed(STAGES[index:]):
+            done, partial = self._record(stage, "done"), self._record(stage, "partial")
+            if done.exists():
+                os.replace(done, partial)
+            if not partial.exists():
+                continue
+            for name in json.loads(partial.read_text()):
+                _remove(self.path / name)
+            partial.unlink()
+
+    def _clear_remnants(self) -> None:
+        for partial in self._records.glob("*.partial.json"):
+            for name in json.loads(partial.read_text()):
+                _remove(self.path / name)
+            partial.unlink()
+        for remnant in self._records.glob("*.tmp"):
+            _remove(remnant)
+
+    def _foreign(self) -> list[str]:
+        own: set[str] = set()
+        for stage in STAGES:
+            record = self._record(stage, "done")
+            if record.exists():
+                own.update(json.loads(record.read_text()))
+        return [name for name in STAGE_FILES if name not in own and (self.path / name).exists()]
+
+
+def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo") -> None:
+    """Write orbit.npz, orbit.mp4, transforms.json and images/ for one orbit video into a folder."""
+    from PIL import Image
+
+    from threed.dataset import write_transforms
+    from threed.orbit import display_frames
+    from threed.video_io import write_mp4
+
+    orbit = orbit.to("cpu")
+    frames = _straight_frames(orbit)
+    arrays = {
+        "frames": frames,
+        "c2w": orbit.cameras.c2w.numpy().astype(np.float32),
+        "fov_y": orbit.cameras.fov_y.numpy().astype(np.float32),
+        "kind": np.array(orbit.kind),
+    }
+    if orbit.normals is not None:
+        alpha = orbit.alpha.numpy()[..., None]
+        straight = orbit.normals.numpy() / np.maximum(alpha, 0.5 / 255)
+        arrays["normals"] = np.rint(127 * straight.clip(-1, 1)).astype(np.int8)
+    np.savez_compressed(folder / "orbit.npz", allow_pickle=False, **arrays)
+
+    shown = display_frames(orbit).numpy()
+    write_mp4(folder / "orbit.mp4", np.rint(255 * shown).astype(np.uint8), fps=ORBIT_FPS)
+    images = folder / "images"
+    images.mkdir()
+    names = [f"images/{index:03d}.png" for index in range(len(frames))]
+    for name, frame in zip(names, frames, strict=True):
+        Image.fromarray(frame, "RGBA").save(folder / name)
+    write_transforms(folder / "transforms.json", orbit.cameras, names)
+
+
+def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":
+    """Return the orbit video in an orbit.npz, or in the run folder that holds one.
+
+    Raises:
+        RequestError: The file is missing or is not an orbit video.
+    """
+    import torch
+
+    from threed.cameras import Cameras
+    from threed.orbit import OrbitVideo
+
+    path = Path(path)
+    if path.is_dir():
+        path = path / "orbit.npz"
+    arrays = _load_arrays(path)
+    try:
+        frames = torch.from_numpy(arrays["frames"]).float() / 255
+        if frames.ndim != 4 or frames.shape[-1] != 4 or arrays["frames"].dtype != np.uint8:
+            raise ValueError(f"frames are {arrays['frames'].dtype} {tuple(frames.shape)}")
+        alpha = frames[..., 3]
+        normals = None
+        if "normals" in arrays:
+            normals = torch.from_numpy(arrays["normals"]).float() / 127 * alpha[..., None]
+        kind = str(arrays["kind"])
+        if kind not in ("orbit", "clip"):
+            raise ValueError(f"kind is {kind}")
+        cameras = Cameras(
+            c2w=torch.from_numpy(arrays["c2w"].astype(np.float32)),
+            fov_y=torch.from_numpy(arrays["fov_y"].astype(np.float32)),
+            width=frames.shape[2],
+            height=frames.shape[1],
+        )
+        return OrbitVideo(
+            albedo=frames[..., :3] * alpha[..., None],
+            alpha=alpha,
+            normals=normals,
+            cameras=cameras,
+            kind=kind,
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
+
+
+def _straight_frames(orbit: "threed.orbit.OrbitVideo") -> np.ndarray:
+    alpha = orbit.alpha.numpy()[..., None].clip(0, 1)
+    straight = (orbit.albedo.numpy() / np.maximum(alpha, 0.5 / 255)).clip(0, 1)
+    # Where nothing is opaque the colour is free; black keeps the PNGs small.
+    straight = np.where(alpha < 0.5 / 255, 0.0, straight)
+    return np.rint(255 * np.concatenate([straight, alpha], axis=-1)).astype(np.uint8)
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise RequestError(f"there is no orbit video at {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_ORBIT_BYTES:
+            raise RequestError(
+                f"{path} unpacks to {size >> 20} MiB; an orbit video may have "
+                f"{MAX_ORBIT_BYTES >> 20} MiB"
+            )
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except RequestError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    # Encoders and savers wrap the system's error in their own, some keeping only its text.
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,240 @@
+"""Samples along rays, kept only near the surface, and the values of a grid at them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.field import Field
+
+# Positions tried at once; bounds the memory of a march.
+MARCH_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaySamples:
+    """Positions on many rays, packed one ray after another, front to back.
+
+    Two neighbours bound an interval where `joined` is set; elsewhere empty space, solid matter or
+    the next ray follows. The last one is never joined.
+    """
+
+    points: Float[Tensor, "sample 3"]
+    """World positions."""
+    ray: Int[Tensor, " sample"]
+    """Index of each sample's ray, ascending."""
+    joined: Bool[Tensor, " sample"]
+    """Whether an interval reaches from this sample to the next."""
+    starts: Int[Tensor, " bound"]
+    """Index of each ray's first sample, and the number of samples; empty rays take no room."""
+
+    def __len__(self) -> int:
+        return self.points.shape[0]
+
+
+def march(
+    field: Field,
+    origins: Float[Tensor, "ray 3"],
+    directions: Float[Tensor, "ray 3"],
+    *,
+    band: float,
+    step: float,
+    generator: torch.Generator | None,
+) -> RaySamples:
+    """Return evenly spaced samples wherever a ray is near the surface and not yet deep inside.
+
+    Args:
+        field: Its distance decides; no gradient is taken.
+        origins: World positions.
+        directions: Unit vectors.
+        band: Greatest distance from the surface, voxels.
+        step: Spacing, voxels.
+        generator: Shifts each ray's samples by a random part of a step; None shifts by half.
+    """
+    near, far = box_interval(field, origins, directions)
+    length = step * float(field.voxel)
+    num_steps = int(torch.ceil((far - near).max().clamp(min=0) / length)) + 2
+    if generator is None:
+        shift = torch.full_like(near, 0.5)
+    else:
+        shift = torch.rand(near.shape, generator=generator).to(near)
+    parts = []
+    for rows in torch.arange(len(near)).split(max(1, MARCH_CHUNK // num_steps)):
+        chosen = slice(int(rows[0]), int(rows[-1]) + 1)
+        parts.append(
+            _march_chunk(
+                field,
+                origins[chosen],
+                directions[chosen],
+                near[chosen] + (shift[chosen] - 1) * length,
+                far[chosen] + length,
+                band,
+                length,
+                num_steps,
+                chosen.start,
+            )
+        )
+    points, ray, joined = (torch.cat(column) for column in zip(*parts, strict=True))
+    starts = torch.searchsorted(ray, torch.arange(len(near) + 1, device=ray.device))
+    return RaySamples(points=points, ray=ray, joined=joined, starts=starts)
+
+
+def _march_chunk(
+    field: Field,
+    origins: Tensor,
+    directions: Tensor,
+    start: Tensor,
+    stop: Tensor,
+    band: float,
+    length: float,
+    num_steps: int,
+    first_ray: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    along = start[:, None] + length * torch.arange(num_steps, device=start.device)
+    distance = nearest_distance(field, origins, directions, along)
+    within = along < stop[:, None]
+    close = (distance.abs() < band) & within
+    # One sample more on either side, so that every interval which touches the band is whole.
+    close = close | F.pad(close[:, 1:], (0, 1)) | F.pad(close[:, :-1], (1, 0))
+    solid = (distance < -band) & within
+    kept = close & (solid.cumsum(dim=1, dtype=torch.int16) <= 1)
+    ray, order = kept.nonzero(as_tuple=True)
+    joined = torch.zeros_like(ray, dtype=torch.bool)
+    joined[:-1] = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
+    points = origins[ray] + along[ray, order, None] * directions[ray]
+    return points, ray + first_ray, joined
+
+
+def box_interval(
+    field: Field, origins: Float[Tensor, "ray 3"], directions: Float[Tensor, "ray 3"]
+) -> tuple[Float[Tensor, " ray"], Float[Tensor, " ray"]]:
+    """Return where each ray enters and leaves the field's box; far < near where it misses it."""
+    box = field.box
+    # A ray along an axis divides by zero; the infinities that follow sort themselves out.
+    safe = torch.where(directions.abs() < 1e-12, torch.full_like(directions, 1e-12), directions)
+    first, second = (box[0] - origins) / safe, (box[1] - origins) / safe
+    near = torch.minimum(first, second).amax(dim=-1).clamp(min=0)
+    far = torch.maximum(first, second).amin(dim=-1)
+    return near, far
+
+
+def nearest_distance(
+    field: Field,
+    origins: Float[Tensor, "ray 3"],
+    directions: Float[Tensor, "ray 3"],
+    along: Float[Tensor, "ray sample"],
+) -> Float[Tensor, "ray sample"]:
+    """Return the distance, in voxels, of the grid vertex nearest to each point along rays."""
+    start = (origins - field.lower) / field.voxel + 0.5
+    slope = directions / field.voxel
+    index: Tensor | int = 0
+    # From z to x, one axis at a time: the points themselves would be three times the memory.
+    for axis in (2, 1, 0):
+        count = field.config.resolution[axis]
+        place = torch.addcmul(start[:, axis, None], slope[:, axis, None], along)
+        index = index * count + place.clamp_(0, count - 1).int()
+    return field.distance.detach().flatten()[index]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseMap:
+    """A linear map with a few weights a row, which do not learn.
+
+    A fit multiplies it and its transpose again and again while the points stay where they are;
+    that is far faster than sampling a grid anew.
+    """
+
+    index: Int[Tensor, "row term"]
+    """Columns, int32."""
+    weights: Float[Tensor, "row term"]
+
+    def __call__(self, table: Float[Tensor, "column channel"]) -> Float[Tensor, "row channel"]:
+        """Return the weighted sums of the table's rows, with gradients for the table."""
+        if table.device.type == "cpu":
+            return _SparseProduct.apply(table, self)
+        return F.embedding_bag(
+            self.index.long(), table, per_sample_weights=self.weights, mode="sum"
+        )
+
+
+class _SparseProduct(torch.autograd.Function):
+    """Scipy's product, for on a CPU torch has no fast product with a transpose."""
+
+    @staticmethod
+    def forward(ctx, table: Tensor, operator: SparseMap) -> Tensor:
+        num_rows, num_terms = operator.index.shape
+        starts = torch.arange(0, num_rows * num_terms + 1, num_terms, dtype=torch.int32)
+        ctx.matrix = sparse.csr_matrix(
+            (
+                operator.weights.flatten().numpy(),
+                operator.index.flatten().numpy(),
+                starts.numpy(),
+            ),
+            shape=(num_rows, len(table)),
+        )
+        return torch.from_numpy(ctx.matrix @ table.detach().contiguous().numpy())
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return torch.from_numpy(ctx.matrix.T @ grad.contiguous().numpy()), None
+
+
+def interpolation(field: Field, points: Float[Tensor, "sample 3"]) -> SparseMap:
+    """Return trilinear interpolation on the field's grid; points outside take the border."""
+    width, height, depth = field.config.resolution
+    last = points.new_tensor([width - 1, height - 1, depth - 1])
+    local = ((points - field.lower) / field.voxel).clamp(min=0).minimum(last)
+    cell = torch.minimum(local.floor(), last - 1)
+    part = local - cell
+    x, y, z = cell.int().unbind(-1)
+    base = (z * height + y) * width + x
+    corners = [(dz * height + dy) * width + dx for dz in (0, 1) for dy in (0, 1) for dx in (0, 1)]
+    share = torch.stack([1 - part, part], dim=-1)
+    weights = share[:, 2, :, None, None] * share[:, 1, None, :, None] * share[:, 0, None, None, :]
+    index = base[:, None] + torch.tensor(corners, dtype=torch.int32, device=base.device)
+    return SparseMap(index=index, weights=weights.reshape(-1, 8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """The grid's vertices that samples need, each with its six neighbours."""
+
+    stencil: SparseMap
+    """Picks, a vertex, its own value and those before and after it along x, y and z."""
+
+    def values(self, field: Field) -> tuple[Float[Tensor, "vertex 4"], Float[Tensor, "vertex 3"]]:
+        """Return distance and gradient (one table, in voxels), and the second differences."""
+        picked = self.stencil(field.distance.reshape(-1, 1)).reshape(-1, 7)
+        here, before, after = picked[:, :1], picked[:, 1:4], picked[:, 4:]
+        return torch.cat([here, 0.5 * (after - before)], dim=-1), before + after - 2 * here
+
+
+def narrow_band(field: Field, maps: list[SparseMap]) -> tuple[Band, list[SparseMap]]:
+    """Return the vertices that several maps need, and the maps onto those vertices alone."""
+    width, height, depth = field.config.resolution
+    device = field.distance.device
+    used = torch.zeros(width * height * depth, dtype=torch.bool, device=device)
+    for each in maps:
+        used[each.index.flatten().long()] = True
+    vertices = used.nonzero()[:, 0]
+    number = torch.zeros(len(used), dtype=torch.int32, device=device)
+    number[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=device)
+    z, y, x = (
+        vertices // (width * height),
+        vertices // width % height,
+        vertices % width,
+    )
+    stride = (1, width, width * height)
+    # On the border a neighbour that is not there is the vertex itself.
+    before = [vertices - s * (place > 0) for s, place in zip(stride, (x, y, z), strict=True)]
+    after = [
+        vertices + s * (place < n - 1)
+        for s, place, n in zip(stride, (x, y, z), (width, height, depth), strict=True)
+    ]
+    index = torch.stack([vertices, *before, *after], dim=-1).reshape(-1, 1).int()
+    stencil = SparseMap(index=index, weights=torch.ones_like(index, dtype=torch.float32))
+    moved = [SparseMap(index=number[m.index.long()], weights=m.weights) for m in maps]
+    return Band(stencil=stencil), moved

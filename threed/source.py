@@ -1,0 +1,129 @@
+"""What a user may hand to the 3D stage, and how each kind becomes an orbit video.
+
+A clip, a folder in nerfstudio's format, or what a run of this program left: its orbit.npz or the
+run folder that holds it.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from threed.dataset import Up, cameras_up, read_dataset
+from threed.errors import RequestError
+from threed.matte import matte
+from threed.orbit import OrbitVideo
+from threed.poses import PoseConfig, find_orbit
+from threed.resample import Lens, frame_size, object_extent, resample
+from threed.run_folder import read_orbit
+from threed.video_io import read_clip
+
+SIZES = (32, 1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """How a source is read."""
+
+    size: int = 256
+    """Longer side of the frames that the 3D stage sees, pixels, in [32, 1024]."""
+    poses: PoseConfig = field(default_factory=PoseConfig)
+    """What is told about a clip that comes without cameras."""
+
+    def __post_init__(self) -> None:
+        if not SIZES[0] <= self.size <= SIZES[1]:
+            raise RequestError(f"size is {self.size}; can be {SIZES[0]} to {SIZES[1]} pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An orbit video as read."""
+
+    orbit: OrbitVideo
+    up: Up
+    """The axis of the orbit's coordinates that points up."""
+    notes: tuple[str, ...]
+    """What was assumed or measured, a sentence each, for the user."""
+
+
+def read_source(path: Path | str, config: SourceConfig) -> Source:
+    """Return the orbit video that a path stands for.
+
+    Raises:
+        RequestError: There is nothing there, or nothing that shows an object from around.
+    """
+    path = Path(path)
+    try:
+        is_folder, is_file = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+    if not is_file:
+        raise RequestError(f"there is no file or folder at {path}")
+    if (is_folder and (path / "orbit.npz").is_file()) or path.suffix == ".npz":
+        orbit = read_orbit(path)
+        return Source(orbit=orbit, up=cameras_up(orbit.cameras), notes=())
+    if path.name.endswith(".json"):
+        path, is_folder = path.parent, True
+    if is_folder:
+        orbit, up = read_dataset(path, config.size)
+        note = f"{orbit.num_frames} pictures with their cameras; {up} is up"
+        return Source(orbit=orbit, up=up, notes=(note,))
+    return _read_turntable(path, config)
+
+
+def _read_turntable(path: Path, config: SourceConfig) -> Source:
+    clip = read_clip(path)
+    try:
+        if clip.has_alpha:
+            pictures = _premultiplied(clip.frames)
+        else:
+            pictures = matte(clip.frames[..., :3])
+        frames, fov_y = _crop(pictures, math.radians(config.poses.fov_deg), config.size)
+        poses = find_orbit(frames, fov_y, config.poses)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from error
+    frames = frames[poses.kept]
+    orbit = OrbitVideo(
+        albedo=frames[..., :3].contiguous(),
+        alpha=frames[..., 3].contiguous(),
+        normals=None,
+        cameras=poses.cameras,
+    )
+    measured = "told" if config.poses.elevation_deg is not None else "measured"
+    turns = "one turn" if poses.num_turns == 1 else f"{poses.num_turns} turns"
+    way = "counter-clockwise" if poses.counter_clockwise else "clockwise"
+    notes = (
+        f"{len(poses.kept)} of {clip.num_source_frames} frames, {turns}, the camera going {way} "
+        f"seen from above, elevation {poses.elevation_deg:g} degrees ({measured}), field of view "
+        f"{config.poses.fov_deg:g} degrees (told)",
+    )
+    return Source(orbit=orbit, up="y", notes=notes)
+
+
+def _premultiplied(
+    frames: UInt8[np.ndarray, "frame height width 4"],
+) -> Float[np.ndarray, "frame height width 4"]:
+    pictures = frames.astype(np.float32) / 255
+    pictures[..., :3] *= pictures[..., 3:]
+    return pictures
+
+
+def _crop(
+    pictures: Float[np.ndarray, "frame height width 4"], fov_y: float, size: int
+) -> tuple[Float[Tensor, "frame rows columns 4"], float]:
+    """Return frames cut about the picture's centre to where the object is, and their fov_y."""
+    height, width = pictures.shape[1:3]
+    focal = 0.5 * height / math.tan(0.5 * fov_y)
+    lens = Lens(fl_x=focal, fl_y=focal, cx=width / 2, cy=height / 2)
+    extent = object_extent(pictures[..., 3].max(axis=0), lens)
+    if extent.min() <= 0:
+        raise RequestError("every frame is fully transparent")
+    # No wider than the clip: what it does not show is not known to be empty.
+    full = np.array([width, height]) / (2 * focal)
+    columns, rows, fov = frame_size(extent, size, full)
+    frames = np.stack([resample(picture, lens, columns, rows, fov) for picture in pictures])
+    return torch.from_numpy(frames), fov

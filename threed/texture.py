@@ -1,0 +1,238 @@
+"""UVs, and the colour of every texel from the frames that see it.
+
+The texture is sRGB, as the frames are; nothing here converts it. Row 0 of the texture is its top
+and v points up, as in trimesh; the GLB's exporter turns v.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xatlas
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.cameras import Cameras, project
+from threed.mesh import Mesh, Surface
+from threed.orbit import OrbitVideo
+from threed.rasterize import rasterize
+
+ATLAS_SIZE, ATLAS_PADDING = 1024, 4
+# Charts that may grow without end cost seconds and gain nothing: xatlas tries every border face
+# again each time that a chart grows. As a share of the whole surface.
+MAX_CHART_SHARE = 0.03
+# A view counts by the fourth power of the cosine between normal and line of sight, and not at all
+# where the surface is steeper than about 78 degrees.
+VIEW_POWER, MIN_COSINE = 4, 0.2
+# The field's colour counts as much as a view at some 80 degrees, so that it fills in smoothly
+# where all views are steep or see but an edge, and nowhere else.
+FIELD_WEIGHT = 1e-3
+SOLID_ALPHA = 0.5
+# Depth is drawn at so many samples a pixel side: thin parts must not fall between pixel centres.
+DEPTH_SAMPLES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnwrappedMesh:
+    """A mesh cut along its seams: a vertex that two charts share stands here twice."""
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    normals: Float[np.ndarray, "vertex 3"]
+    """Unit vertex normals, outward; the same on both sides of a seam."""
+    uv: Float[np.ndarray, "vertex 2"]
+    """In [0, 1], v up."""
+    faces: Int[np.ndarray, "face 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TexturedMesh:
+    """An unwrapped mesh with the picture that its UVs point into."""
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    normals: Float[np.ndarray, "vertex 3"]
+    uv: Float[np.ndarray, "vertex 2"]
+    faces: Int[np.ndarray, "face 3"]
+    texture: UInt8[np.ndarray, "height width 3"]
+    """sRGB base colour, row 0 at v = 1."""
+
+
+def vertex_normals(
+    vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]
+) -> Float[np.ndarray, "vertex 3"]:
+    """Return unit normals at vertices, the mean of the faces around weighted by area.
+
+    By area, not by angle: slivers that simplification leaves may point anywhere.
+    """
+    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
+    face_normal = np.cross(b - a, c - a)
+    total = np.zeros((len(vertices), 3))
+    for corner in range(3):
+        np.add.at(total, faces[:, corner], face_normal)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    # Opposite faces of a sliver may cancel; any unit vector is then as good as another.
+    total = np.where(length > 1e-20, total, [[0.0, 1.0, 0.0]])
+    return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
+
+
+def unwrap(mesh: Mesh) -> UnwrappedMesh:
+    """Return the mesh with UV charts by xatlas, packed into one square without overlap."""
+    atlas = xatlas.Atlas()
+    atlas.add_mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    charts = xatlas.ChartOptions()
+    charts.max_chart_area = MAX_CHART_SHARE * float(
+        0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()
+    )
+    packing = xatlas.PackOptions()
+    packing.resolution, packing.padding, packing.bilinear = ATLAS_SIZE, ATLAS_PADDING, True
+    atlas.generate(charts, packing)
+    source, faces, uv = atlas[0]
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    return UnwrappedMesh(
+        vertices=mesh.vertices[source],
+        normals=normals[source],
+        uv=np.clip(uv, 0, 1).astype(np.float32),
+        faces=faces.astype(np.int64),
+    )
+
+
+def bake(mesh: UnwrappedMesh, field: Surface, orbit: OrbitVideo, size: int) -> TexturedMesh:
+    """Return the mesh with a square texture of `size` texels a side.
+
+    A texel takes the mean of the frames that see it, by view angle; where few do, the field's
+    albedo enters, and where none does it stands alone. Gutters repeat the nearest chart's edge.
+    """
+    device = orbit.albedo.device
+    vertices = torch.from_numpy(mesh.vertices).to(device)
+    normals = torch.from_numpy(mesh.normals).to(device)
+    faces = torch.from_numpy(mesh.faces).to(device)
+    texels, covered = _texels(torch.from_numpy(mesh.uv).to(device), faces, size)
+    face, barycentric = texels
+    points = torch.einsum("tk,tkc->tc", barycentric, vertices[faces[face]])
+    normal = F.normalize(
+        torch.einsum("tk,tkc->tc", barycentric, normals[faces[face]]), dim=-1, eps=1e-12
+    )
+    colour, weight = _colour_from_frames(points, normal, vertices, faces, orbit)
+    with torch.no_grad():
+        chunks = points.to(field.bounds.device).split(1 << 18)
+        fallback = torch.cat([field.albedo(chunk) for chunk in chunks]).to(device)
+    colour = (colour + FIELD_WEIGHT * fallback) / (weight + FIELD_WEIGHT)[:, None]
+
+    image = np.zeros((size, size, 3), dtype=np.uint8)
+    mask = covered.cpu().numpy()
+    image[mask] = (colour.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return TexturedMesh(
+        vertices=mesh.vertices,
+        normals=mesh.normals,
+        uv=mesh.uv,
+        faces=mesh.faces,
+        texture=_filled(image, mask),
+    )
+
+
+def _texels(
+    uv: Float[Tensor, "vertex 2"], faces: Int[Tensor, "face 3"], size: int
+) -> tuple[tuple[Int[Tensor, " texel"], Float[Tensor, "texel 3"]], Bool[Tensor, "size size"]]:
+    """Return face and barycentric weights of each covered texel's centre, and which are covered."""
+    # The chart plane seen by a camera whose picture is just the unit square: at a constant depth
+    # a perspective view is an affine map.
+    flat = torch.cat([uv - 0.5, torch.zeros_like(uv[:, :1])], dim=-1)
+    c2w = torch.eye(4, device=uv.device)[None].clone()
+    c2w[:, 2, 3] = 0.5
+    fov = torch.full((1,), math.pi / 2, device=uv.device)
+    fragments = rasterize(flat, faces, Cameras(c2w=c2w, fov_y=fov, width=size, height=size))
+    covered = fragments.face[0] >= 0
+    return (fragments.face[0][covered], fragments.barycentric[0][covered]), covered
+
+
+def _colour_from_frames(
+    points: Float[Tensor, "texel 3"],
+    normals: Float[Tensor, "texel 3"],
+    vertices: Float[Tensor, "vertex 3"],
+    faces: Int[Tensor, "face 3"],
+    orbit: OrbitVideo,
+) -> tuple[Float[Tensor, "texel 3"], Float[Tensor, " texel"]]:
+    """Return the weighted sum of what the frames show at each point, and the sum of weights."""
+    height, width = orbit.alpha.shape[1:]
+    fine = orbit.cameras.resized(DEPTH_SAMPLES * width, DEPTH_SAMPLES * height)
+    straight = _straight_colours(orbit)
+    total = torch.zeros_like(points)
+    weight = points.new_zeros(len(points))
+    for view in range(orbit.num_frames):
+        camera = orbit.cameras[[view]]
+        to_camera = F.normalize(camera.c2w[0, :3, 3] - points, dim=-1)
+        cosine = (normals * to_camera).sum(dim=-1)
+        seen = (cosine > MIN_COSINE).nonzero()[:, 0]
+        pixels, depth = project(points[seen], camera)
+        grid = pixels[0] / pixels.new_tensor([width, height]) * 2 - 1
+        # An orthographic pixel's width at the surface; a slanted surface's depth changes by its
+        # tangent over that width, and cosine > 0.2 bounds the tangent by five.
+        footprint = depth[0] / camera.focal / DEPTH_SAMPLES
+        surface = rasterize(vertices, faces, fine[[view]]).depth
+        slack = footprint * (0.5 + 1 / cosine[seen])
+        visible = _look(surface[..., None], grid, "nearest")[:, 0] + slack >= depth[0]
+        visible &= (grid.abs() < 1).all(dim=-1) & (depth[0] > 0)
+        inner = _inner_pixels(orbit.alpha[view], surface[0], fine[[view]])
+        # Bilinear, so that a view fades out towards an edge of the picture and leaves no seam.
+        trust = _look(inner[None, ..., None], grid, "bilinear")[:, 0]
+        strength = cosine[seen] ** VIEW_POWER * trust * visible
+        colour = _look(straight[[view]], grid, "bilinear")
+        total.index_add_(0, seen, strength[:, None] * colour)
+        weight.index_add_(0, seen, strength)
+    return total, weight
+
+
+def _look(
+    image: Float[Tensor, "1 height width channel"], grid: Float[Tensor, "texel 2"], mode: str
+) -> Float[Tensor, "texel channel"]:
+    """Return an image's values at places in [-1, 1], edges of the picture repeated outside."""
+    values = F.grid_sample(
+        rearrange(image, "n h w c -> n c h w"),
+        grid[None, None],
+        mode=mode,
+        padding_mode="border",
+        align_corners=False,
+    )
+    return rearrange(values, "1 c 1 t -> t c")
+
+
+def _straight_colours(orbit: OrbitVideo) -> Float[Tensor, "frame height width 3"]:
+    """Return colours not multiplied by alpha, those of the object repeated over the background."""
+    solid = orbit.alpha > SOLID_ALPHA
+    straight = (orbit.albedo / orbit.alpha.clamp(min=SOLID_ALPHA)[..., None]).clamp(0, 1)
+    frames = []
+    for frame, mask in zip(straight.cpu().numpy(), solid.cpu().numpy(), strict=True):
+        frames.append(_filled(frame, mask))
+    return torch.from_numpy(np.stack(frames)).to(orbit.albedo.device)
+
+
+def _inner_pixels(
+    alpha: Float[Tensor, "height width"],
+    fine_depth: Float[Tensor, "rows columns"],
+    camera: Cameras,
+) -> Float[Tensor, "height width"]:
+    """Return 1 for pixels that, with a pixel around them, show one surface alone, else 0.
+
+    Left out is the rim of the mask and, inside it, where one part stands before another.
+    """
+    opaque = -F.max_pool2d(-alpha[None, None], 3, stride=1, padding=1) > 0.95
+    reach = 2 * DEPTH_SAMPLES + 1
+    far = F.max_pool2d(fine_depth[None, None], reach, stride=1, padding=DEPTH_SAMPLES)
+    near = -F.max_pool2d(-fine_depth[None, None], reach, stride=1, padding=DEPTH_SAMPLES)
+    # As much as the depth of a surface at the least cosine changes across the diagonal, not more;
+    # an infinite depth is a step as well.
+    slope = math.sqrt(2) * (reach - 1) / MIN_COSINE / camera.focal
+    step = F.max_pool2d((far - near > slope * near).float(), DEPTH_SAMPLES)
+    return (opaque & (step == 0))[0, 0].float()
+
+
+def _filled(image: np.ndarray, mask: Bool[np.ndarray, "height width"]) -> np.ndarray:
+    """Return the image with each pixel outside the mask a copy of the nearest one inside."""
+    if mask.all() or not mask.any():
+        return image
+    nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    return image[tuple(nearest)]

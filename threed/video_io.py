@@ -1,0 +1,260 @@
+"""Frames out of clips and into them: MP4 and the like through PyAV, GIF and WebP through Pillow.
+
+Frames are uint8 sRGB, straight alpha where a clip has alpha. A file is judged by its first bytes,
+never by its name, and only the containers named here are opened: FFmpeg would otherwise follow
+playlists to other files and hosts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange, Colorspace
+from jaxtyping import UInt8
+from PIL import Image, ImageSequence, UnidentifiedImageError
+
+from threed.errors import RequestError
+
+MAX_FRAMES = 48
+MAX_SIDE = 1024
+MAX_SOURCE_SIDE = 8192
+MAX_SECONDS = 300.0
+MAX_SOURCE_FRAMES = 18_000
+MIN_SHOWN_SIDE = 256
+"""Smaller clips are enlarged when written, for players show a 64-pixel video as a stamp."""
+DECODING_ERRORS = (
+    av.FFmpegError,
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    Image.DecompressionBombError,
+)
+KNOWN = "mp4, mov, webm, mkv, avi, gif and webp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Frames of a clip in order, evenly sampled and reduced."""
+
+    frames: UInt8[np.ndarray, "frame height width 4"]
+    """sRGB with straight alpha; alpha is 255 everywhere in a clip that has none."""
+    has_alpha: bool
+    """Whether the clip itself says what is background."""
+    num_source_frames: int
+    """Frames in the file."""
+
+
+def write_mp4(path: Path, frames: UInt8[np.ndarray, "frame height width 3"], fps: int = 12) -> None:
+    """Write an H.264 MP4 that plays everywhere: yuv420p, even sides, index in front.
+
+    Small frames are enlarged by a whole factor, at least to `MIN_SHOWN_SIDE`; an odd side grows by
+    less than one pixel in a thousand or by one, so that the centre stays the centre.
+    """
+    height, width = frames.shape[1:3]
+    factor = max(1, -(-MIN_SHOWN_SIDE // min(height, width)))
+    size = tuple(side * factor + side * factor % 2 for side in (width, height))
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps))
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        # Tagged, since untagged video is decoded by guess and colours shift between players.
+        stream.codec_context.colorspace = Colorspace.ITU709
+        stream.codec_context.color_primaries = 1
+        stream.codec_context.color_trc = 1
+        stream.codec_context.color_range = ColorRange.MPEG
+        stream.options = {"crf": "14", "preset": "medium"}
+        for frame in frames:
+            if size != (width, height):
+                image = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
+                frame = np.asarray(image)
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+                format="yuv420p",
+                src_colorspace=Colorspace.ITU709,
+                dst_colorspace=Colorspace.ITU709,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+            )
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MAX_SIDE) -> Clip:
+    """Return at most `max_frames` frames of a clip, evenly spaced, reduced as they are read.
+
+    Frames are counted, not timed, for a turntable's frames are equal steps. Memory is bounded by
+    the result and a few source frames, however long the clip is.
+
+    Raises:
+        RequestError: Missing, empty, unreadable, too large, too long, or no video at all.
+    """
+    path = Path(path)
+    container = _container_of(path)
+    try:
+        if container == "image":
+            frames, has_alpha, count = _read_animation(path, max_frames, max_side)
+        else:
+            frames, has_alpha, count = _read_video(path, container, max_frames, max_side)
+    except RequestError:
+        raise
+    except DECODING_ERRORS as error:
+        raise RequestError(
+            f"{path} cannot be decoded, it is damaged or cut short: {error}"
+        ) from error
+    if not frames:
+        raise RequestError(f"{path} holds no video frames")
+    return Clip(frames=np.stack(frames), has_alpha=has_alpha, num_source_frames=count)
+
+
+def _container_of(path: Path) -> str:
+    """Return FFmpeg's name of the container, or `image` for what Pillow reads."""
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder, not a clip")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except FileNotFoundError as error:
+        raise RequestError(f"there is no file at {path}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"{path} cannot be read: {reason}") from error
+    if not head:
+        raise RequestError(f"{path} is an empty file")
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "mov"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return "avi"
+    if head.startswith((b"GIF87a", b"GIF89a")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return "image"
+    if head.startswith((b"\x89PNG", b"\xff\xd8")):
+        raise RequestError(f"{path} is a single picture; a clip is needed ({KNOWN})")
+    raise RequestError(f"{path} is not a clip of a known kind; known are {KNOWN}")
+
+
+def _check_extent(path: Path, width: int, height: int, seconds: float, count: int) -> None:
+    if max(width, height) > MAX_SOURCE_SIDE or min(width, height) < 1:
+        raise RequestError(
+            f"{path} has frames of {width} x {height} pixels; at most {MAX_SOURCE_SIDE} a side"
+        )
+    if seconds > MAX_SECONDS or count > MAX_SOURCE_FRAMES:
+        length = f"{seconds / 60:.0f} minutes" if seconds > MAX_SECONDS else f"{count} frames"
+        raise RequestError(
+            f"{path} is {length} long; one turn about an object, at most "
+            f"{MAX_SECONDS / 60:.0f} minutes, is needed: cut it"
+        )
+
+
+def _reduced(width: int, height: int, max_side: int) -> tuple[int, int]:
+    scale = min(1.0, max_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _chosen(count: int, max_frames: int) -> set[int]:
+    """Return indices that are evenly spaced on the circle that a turn is."""
+    if count <= max_frames:
+        return set(range(count))
+    return {index * count // max_frames for index in range(max_frames)}
+
+
+def _read_video(
+    path: Path, container_format: str, max_frames: int, max_side: int
+) -> tuple[list[np.ndarray], bool, int]:
+    count = _count_packets(path, container_format)
+    chosen = _chosen(count, max_frames)
+    frames: list[np.ndarray] = []
+    has_alpha = False
+    for index, frame in enumerate(_decode(path, container_format)):
+        if index not in chosen:
+            continue
+        size = _reduced(frame.width, frame.height, max_side)
+        with_alpha = any(part.is_alpha for part in frame.format.components)
+        has_alpha = has_alpha or with_alpha
+        # Not rgba: swscale leaves rubbish in the last columns of widths that 16 does not divide.
+        pixels = "gbrap" if with_alpha else "rgb24"
+        picture = frame.reformat(*size, format=pixels, interpolation="AREA").to_ndarray()
+        if not with_alpha:
+            picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+        frames.append(_turned(picture, frame.rotation))
+        if frames[-1].shape != frames[0].shape:
+            raise RequestError(f"{path} changes its frame size midway")
+    return frames, has_alpha and _has_holes(frames), count
+
+
+def _open(path: Path, container_format: str) -> InputContainer:
+    container = av.open(str(path), format=container_format, options={"protocol_whitelist": "file"})
+    if not container.streams.video:
+        container.close()
+        raise RequestError(f"{path} holds no video frames")
+    return container
+
+
+def _count_packets(path: Path, container_format: str) -> int:
+    """Return the number of frames by reading the container's packets, which decodes nothing."""
+    with _open(path, container_format) as container:
+        stream = container.streams.video[0]
+        seconds = (container.duration or 0) / av.time_base
+        _check_extent(path, stream.width, stream.height, seconds, stream.frames)
+        count = 0
+        for packet in container.demux(stream):
+            count += packet.size > 0
+            if packet.pts is not None and packet.time_base is not None:
+                seconds = max(seconds, float(packet.pts * packet.time_base))
+            if count % 500 == 0:
+                _check_extent(path, stream.width, stream.height, seconds, count)
+        _check_extent(path, stream.width, stream.height, seconds, count)
+        return count
+
+
+def _decode(path: Path, container_format: str) -> Iterator[av.VideoFrame]:
+    with _open(path, container_format) as container:
+        stream = container.streams.video[0]
+        # FFmpeg's own VP8 and VP9 decoders drop the alpha plane that libvpx keeps.
+        alpha_decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+        if alpha_decoder is None or "alpha_mode" not in {key.lower() for key in stream.metadata}:
+            stream.thread_count = 2
+            yield from container.decode(stream)
+            return
+        decoder = av.CodecContext.create(alpha_decoder, "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.extradata = stream.codec_context.extradata
+        for packet in container.demux(stream):
+            yield from decoder.decode(packet if packet.size else None)
+
+
+def _has_holes(frames: list[np.ndarray]) -> bool:
+    """Many an exporter writes an alpha channel that is full everywhere: that says nothing."""
+    return any(bool((frame[..., 3] < 128).any()) for frame in frames)
+
+
+def _turned(frame: np.ndarray, rotation: int) -> np.ndarray:
+    """Return a phone's frame the way it was held: containers say by how much to turn it."""
+    return np.ascontiguousarray(np.rot90(frame, round(rotation / 90) % 4))
+
+
+def _read_animation(
+    path: Path, max_frames: int, max_side: int
+) -> tuple[list[np.ndarray], bool, int]:
+    try:
+        image = Image.open(path, formats=("GIF", "WEBP"))
+    except UnidentifiedImageError as error:
+        raise RequestError(f"{path} cannot be decoded, it is damaged or cut short") from error
+    with image:
+        _check_extent(path, image.width, image.height, 0.0, 0)
+        count = getattr(image, "n_frames", 1)
+        _check_extent(path, image.width, image.height, 0.0, count)
+        chosen = _chosen(count, max_frames)
+        size = _reduced(image.width, image.height, max_side)
+        frames = []
+        for index, frame in enumerate(ImageSequence.Iterator(image)):
+            if index in chosen:
+                # Resized premultiplied, which Pillow does by its "a" modes.
+                small = frame.convert("RGBA").convert("RGBa").resize(size, Image.Resampling.HAMMING)
+                frames.append(np.array(small.convert("RGBA")))
+    return frames, _has_holes(frames), count
