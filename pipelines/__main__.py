@@ -10,27 +10,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
 from pipelines.models.catalogue import MODELS, find_card
 from pipelines.request import GenerationRequest
+from threed.command_line import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_REQUEST,
+    OneLineParser,
+    complain,
+)
 from threed.run_folder import RunFolder
 
-EXIT_FAILED, EXIT_REQUEST, EXIT_INTERRUPTED = 1, 2, 130
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, with the status of a wrong request."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_REQUEST, f"{self.prog}: {message} (--help lists what is allowed)\n")
+PROGRAM = "python -m pipelines"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser; its defaults are the request's own."""
     parser = OneLineParser(
-        prog="python -m pipelines",
+        prog=PROGRAM,
         description="Make an orbit video and a textured mesh from words.",
         epilog="'python -m pipelines models' lists the video models. A run that was interrupted "
         "goes on when the same command is given again.",
@@ -108,22 +107,17 @@ def list_models() -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Carry out one request, from the arguments to the last line of output."""
     request = request_of(arguments)
-    find_card(request.model)
+    find_card(request.model).check(request)
     folder = RunFolder.create(arguments.out)
     try:
         # Torch comes in only here, after all that can be refused without it.
         import torch
 
-        from pipelines.generate import check_folder, generate
+        from pipelines.generate import generate
         from threed.progress_bar import draw
 
-        if arguments.overwrite:
-            try:
-                check_folder(request, folder)
-            except RequestError:
-                folder.discard("request")
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        report = draw(generate(request, folder, device=device))
+        report = draw(generate(request, folder, device=device, overwrite=arguments.overwrite))
     finally:
         folder.remove_if_empty()
     if report is None:
@@ -142,19 +136,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(arguments)
     except RequestError as error:
-        return _complain(str(error), EXIT_REQUEST)
+        return complain(PROGRAM, str(error), EXIT_REQUEST)
     except (ReconstructionError, InstallationError) as error:
-        return _complain(str(error), EXIT_FAILED)
+        return complain(PROGRAM, str(error), EXIT_FAILED)
     except ImportError as error:
-        return _complain(f"the installation is broken: {error}; 'make app' repairs it", EXIT_FAILED)
+        return complain(
+            PROGRAM, f"the installation is broken: {error}; 'make app' repairs it", EXIT_FAILED
+        )
     except KeyboardInterrupt:
-        return _complain("stopped; the same command goes on from here", EXIT_INTERRUPTED)
+        return complain(PROGRAM, "stopped; the same command goes on from here", EXIT_INTERRUPTED)
     return 0
-
-
-def _complain(message: str, status: int) -> int:
-    print(f"python -m pipelines: {' '.join(message.split())}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The whole chain, from words to a textured mesh, as one generator of Progress records."""
 
 import hashlib
+import os
 from collections.abc import Generator
 from dataclasses import asdict, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from pipelines.errors import InstallationError, RequestError
-from pipelines.models.catalogue import load_model
+from pipelines.models.catalogue import check_limits, load_model
 from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.request import GenerationRequest
 from threed.orbit import OrbitVideo, display_frames
@@ -27,6 +28,7 @@ def generate(
     folder: RunFolder,
     model: VideoModel | None = None,
     device: torch.device | str = "cpu",
+    overwrite: bool = False,
 ) -> Generator[Progress, None, Report | None]:
     """Yield the progress of a request and return the report; None where only a video was asked.
 
@@ -38,22 +40,25 @@ def generate(
         folder: Receives the files, a stage at a time.
         model: The request's video model where it is loaded already.
         device: Where to load the model and to fit the field.
+        overwrite: Replace another request's run in the folder, once nothing more can be refused.
 
     Raises:
         RequestError: The model cannot do what is asked, or the folder holds another request.
         InstallationError: The model's weights are missing or damaged.
         ReconstructionError: The orbit video yields no surface.
     """
+    replacing = overwrite and _holds_another(request, folder)
     try:
-        check_folder(request, folder)
-        if request.video_only and folder.done("orbit"):
-            return None
-        if folder.done("report"):
-            return Report.from_json(folder.file("report.json").read_text("utf-8"))
+        if not replacing:
+            check_folder(request, folder)
+            if request.video_only and folder.done("orbit"):
+                return None
+            if folder.done("report"):
+                return Report.from_json(folder.file("report.json").read_text("utf-8"))
         if model is None:
             model = load_model(request.model, device)
         check_abilities(request, model.abilities)
-        _write_request(request, folder)
+        _write_request(request, folder, replacing)
     except (RequestError, InstallationError):
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()
@@ -116,16 +121,7 @@ def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
     """Raise RequestError where a model cannot make what is asked for."""
     if not abilities.text:
         raise RequestError(f"model is {request.model!r}, which takes no words")
-    if request.num_frames > abilities.max_frames:
-        raise RequestError(
-            f"num_frames is {request.num_frames}; the model {request.model!r} makes at most "
-            f"{abilities.max_frames}"
-        )
-    if request.size is not None and request.size not in abilities.sizes:
-        sizes = ", ".join(str(size) for size in abilities.sizes)
-        raise RequestError(
-            f"size is {request.size}; the model {request.model!r} makes {sizes} pixels"
-        )
+    check_limits(request, max_frames=abilities.max_frames, sizes=abilities.sizes)
 
 
 def familiarity_message(prompt: str, model: VideoModel) -> str:
@@ -139,11 +135,35 @@ def familiarity_message(prompt: str, model: VideoModel) -> str:
     )
 
 
-def _write_request(request: GenerationRequest, folder: RunFolder) -> None:
-    # Writing a stage discards those after it, so an unchanged or narrower request stays as it is.
-    if not folder.done("request"):
+def _holds_another(request: GenerationRequest, folder: RunFolder) -> bool:
+    try:
+        check_folder(request, folder)
+    except RequestError:
+        return True
+    return False
+
+
+def _write_request(request: GenerationRequest, folder: RunFolder, replacing: bool) -> None:
+    if replacing or not folder.done("request"):
         with folder.stage("request") as temporary:
             (temporary / "request.json").write_text(request.to_json(), "utf-8")
+    else:
+        # The same run, perhaps taken on from the video to the mesh: what is made so far stands.
+        _amend(folder, request.to_json())
+
+
+def _amend(folder: RunFolder, text: str) -> None:
+    """Replace request.json in one move; written as a stage it would discard those after it."""
+    path = folder.file("request.json")
+    if path.read_text("utf-8") == text:
+        return
+    # Here a killed run's remnants are cleared away.
+    draft = folder.file(".stages") / "request.json.tmp"
+    try:
+        draft.write_text(text, "utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _sample(request: GenerationRequest, model: VideoModel) -> Generator[Progress, None, OrbitVideo]:

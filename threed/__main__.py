@@ -10,32 +10,32 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from threed.command_line import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_REQUEST,
+    OneLineParser,
+    complain,
+)
 from threed.errors import ReconstructionError, RequestError
 from threed.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    import threed.orbit
-    import threed.report
-    import threed.source
+    import threed.dataset
+    import threed.placement
 
-EXIT_FAILED, EXIT_REQUEST, EXIT_INTERRUPTED = 1, 2, 130
-FACES, TEXTURE, SIZE, FOV_DEG, SEED = 20_000, 1024, 256, 40.0, 0
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, with the status of a wrong request."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_REQUEST, f"{self.prog}: {message} (--help lists what is allowed)\n")
+PROGRAM = "python -m threed"
+FACES, TEXTURE, SIZE, FOV_DEG, SEED = 20_000, 1024, 128, 40.0, 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = OneLineParser(
-        prog="python -m threed",
+        prog=PROGRAM,
         description="Make a textured mesh from views of one object taken all around it.",
         epilog="A run that was interrupted goes on when the same command is given again.",
     )
@@ -84,10 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
     asked = _asked(arguments)
     folder = RunFolder.create(arguments.out)
     try:
-        _check_folder(folder, asked, arguments.overwrite)
+        before = _same_run(folder, asked, arguments.overwrite)
         # Torch comes in only here, after what can be refused without it.
         import torch
 
+        from threed.fit import FitConfig
         from threed.progress_bar import draw
         from threed.reconstruct import ReconstructionSettings, reconstruct
         from threed.run_folder import read_orbit
@@ -100,16 +101,22 @@ def run(arguments: argparse.Namespace) -> None:
             )
         except ValueError as error:
             raise RequestError(str(error)) from error
-        if not folder.done("orbit"):
-            _write_source(arguments, asked, folder)
+        if before is not None and folder.done("orbit"):
+            up = before["up"]
+        else:
+            # Only now is another run's work given up: the new one can be done.
+            up = _write_source(arguments, asked, folder)
+        settings = replace(settings, fit=FitConfig(up=up))
         # Read back even when fresh, so that a resumed run sees the very same numbers.
         orbit = read_orbit(folder.path).to("cuda" if torch.cuda.is_available() else "cpu")
         generator = torch.Generator().manual_seed(arguments.seed)
+        unlit = orbit.normals is None
         report = draw(reconstruct(orbit, folder, settings, None, generator))
         if arguments.origin is not None:
-            _place(folder, arguments.origin, orbit, settings.provenance)
+            _place(folder, arguments.origin, up, unlit, settings.provenance)
     finally:
         folder.remove_if_empty()
+        folder.close()
     print(f"{folder.file('mesh.glb')}\n{report.verdict}")
 
 
@@ -125,8 +132,7 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         if not path.exists():
             raise RequestError(f"there is no file or folder at {path}")
-        inner = path / "transforms.json" if path.is_dir() else path
-        stat = (inner if inner.exists() else path).stat()
+        stats = [file.stat() for file in _source_files(path)]
         inside = path.resolve().is_relative_to(arguments.out.resolve())
     except (OSError, ValueError) as error:
         if isinstance(error, RequestError):
@@ -137,31 +143,61 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     kept = ("elevation_deg", "fov_deg", "size", "texture", "faces", "seed", "origin", "up")
     return {
         "source": path.name,
-        "source_bytes": stat.st_size,
-        "source_modified": stat.st_mtime_ns,
+        "source_files": len(stats),
+        "source_bytes": sum(stat.st_size for stat in stats),
+        "source_modified": max(stat.st_mtime_ns for stat in stats),
         **{name: getattr(arguments, name) for name in kept},
     }
 
 
-def _check_folder(folder: RunFolder, asked: dict[str, Any], overwrite: bool) -> None:
-    """Clear another run away if that is wanted, else raise RequestError."""
+def _source_files(path: Path) -> list[Path]:
+    """Return what a source is read from: a file, or a transforms.json and the pictures it names."""
+    if path.name.endswith(".json"):
+        path = path.parent
+    if not path.is_dir():
+        return [path]
+    if (path / "orbit.npz").is_file():
+        return [path / "orbit.npz"]
+    listing = path / "transforms.json"
+    try:
+        frames = json.loads(listing.read_text("utf-8"))["frames"]
+        names = {
+            frame[key] for frame in frames for key in ("file_path", "mask_path") if key in frame
+        }
+        pictures = [path / name for name in names]
+        # Suffixes may be left out.
+        pictures = [file if file.suffix else file.with_suffix(".png") for file in pictures]
+        return [listing, *(file for file in pictures if file.exists())]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        # Reading the source will say what is wrong.
+        return [listing if listing.is_file() else path]
+
+
+def _same_run(folder: RunFolder, asked: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
+    """Return what the folder's run wrote down if it is the same run, None if there is none.
+
+    Raises:
+        RequestError: It is another run, which is not to be replaced.
+    """
     if not folder.done("request"):
-        return
+        return None
     try:
         before = json.loads(folder.file("request.json").read_text("utf-8"))
     except (OSError, ValueError):
         before = None
-    if isinstance(before, dict) and before.get("asked") == asked:
-        return
+    if isinstance(before, dict) and before.get("asked") == asked and "up" in before:
+        return before
     if not overwrite:
         raise RequestError(
             f"{folder.path} holds another run; choose another --out, or --overwrite to replace it"
         )
-    folder.discard("request")
+    return None
 
 
-def _write_source(arguments: argparse.Namespace, asked: dict[str, Any], folder: RunFolder) -> None:
-    """Read the source and write the first two stages."""
+def _write_source(
+    arguments: argparse.Namespace, asked: dict[str, Any], folder: RunFolder
+) -> "threed.dataset.Up":
+    """Read the source, write the first two stages and return the orbit's axis that is up."""
     from threed.placement import turned_up
     from threed.poses import PoseConfig
     from threed.run_folder import write_orbit
@@ -173,27 +209,32 @@ def _write_source(arguments: argparse.Namespace, asked: dict[str, Any], folder: 
     source = read_source(arguments.source, config)
     for note in source.notes:
         print(note, file=sys.stderr, flush=True)
-    orbit = turned_up(source.orbit, source.up, arguments.up or source.up)
+    up = arguments.up or source.up
+    orbit = turned_up(source.orbit, source.up, up)
     if orbit.kind == "clip":
         raise RequestError(f"{arguments.source} is no turn about an object that stands still")
     with folder.stage("request") as temporary:
-        text = json.dumps({"asked": asked, "notes": list(source.notes)}, indent=2)
+        text = json.dumps({"asked": asked, "up": up, "notes": list(source.notes)}, indent=2)
         (temporary / "request.json").write_text(text + "\n", "utf-8")
     with folder.stage("orbit") as temporary:
         write_orbit(temporary, orbit)
+    return up
 
 
 def _place(
-    folder: RunFolder, origin: Any, orbit: "threed.orbit.OrbitVideo", provenance: dict[str, object]
+    folder: RunFolder,
+    origin: "threed.placement.Origin",
+    up: "threed.dataset.Up",
+    unlit: bool,
+    provenance: dict[str, object],
 ) -> None:
     """Move the finished mesh; moving it again changes nothing, so a resumed run may."""
-    from threed.dataset import cameras_up
     from threed.export import export_glb, load_glb
     from threed.placement import placed
 
     path = folder.file("mesh.glb")
-    mesh = placed(load_glb(path), origin, cameras_up(orbit.cameras))
-    export_glb(mesh, path, unlit=orbit.normals is None, extras={**provenance, "origin": origin})
+    mesh = placed(load_glb(path), origin, up)
+    export_glb(mesh, path, unlit=unlit, extras={**provenance, "origin": origin})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -202,19 +243,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(arguments)
     except RequestError as error:
-        return _complain(str(error), EXIT_REQUEST)
+        return complain(PROGRAM, str(error), EXIT_REQUEST)
     except ReconstructionError as error:
-        return _complain(str(error), EXIT_FAILED)
+        return complain(PROGRAM, str(error), EXIT_FAILED)
     except ImportError as error:
-        return _complain(f"the installation is broken: {error}; 'make app' repairs it", EXIT_FAILED)
+        return complain(
+            PROGRAM, f"the installation is broken: {error}; 'make app' repairs it", EXIT_FAILED
+        )
     except KeyboardInterrupt:
-        return _complain("stopped; the same command goes on from here", EXIT_INTERRUPTED)
+        return complain(PROGRAM, "stopped; the same command goes on from here", EXIT_INTERRUPTED)
     return 0
-
-
-def _complain(message: str, status: int) -> int:
-    print(f"python -m threed: {' '.join(message.split())}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.adam import Adam
+from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.hull import ADVICE, HullConfig, close_border, hull_field, redistance
@@ -72,6 +73,8 @@ class FitConfig:
     loss: LossConfig = dataclass_field(default_factory=LossConfig)
     flat_underside: bool = True
     """Whether to cut off, level, what no view has seen below all that the views have seen."""
+    up: Up = "y"
+    """The axis that points up."""
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "rays_a_step", "steps_a_march", "batches_a_march"):
@@ -100,7 +103,7 @@ def fit(
     for steps in (range(half), range(half, config.num_steps)):
         yield from descend(field, [targets], orbit, config, generator, steps)
         if config.flat_underside:
-            flatten_underside(field, orbit)
+            flatten_underside(field, orbit, config.up)
     return field
 
 
@@ -163,7 +166,7 @@ def descend(
         raise ReconstructionError(f"the frames agree on no surface: {ADVICE}")
 
 
-def flatten_underside(field: Field, orbit: OrbitVideo) -> None:
+def flatten_underside(field: Field, orbit: OrbitVideo, up: Up = "y") -> None:
     """Cut the field off, level, at the lowest place that some view has seen well.
 
     Below, only silhouettes have a say, and from above they allow a spike under every foot. Such
@@ -173,12 +176,15 @@ def flatten_underside(field: Field, orbit: OrbitVideo) -> None:
     well = seen.hit & (seen.facing > 0.15)
     if not bool(well.any()):
         return
-    lowest = torch.quantile(_thinned(seen.points[well][:, 1]), 0.002)
+    axis = 1 if up == "y" else 2
+    lowest = torch.quantile(_thinned(seen.points[well][:, axis]), 0.002)
     with torch.no_grad():
-        count = field.config.resolution[1]
+        count = field.config.resolution[axis]
         level = torch.arange(count, device=lowest.device)
-        below = (lowest - field.lower[1]) / field.voxel - level
-        field.distance.copy_(torch.maximum(field.distance, below[None, :, None]))
+        below = (lowest - field.lower[axis]) / field.voxel - level
+        # The grid's outermost axis is z.
+        below = below[None, :, None] if up == "y" else below[:, None, None]
+        field.distance.copy_(torch.maximum(field.distance, below))
 
 
 def _thinned(values: Float[Tensor, " value"]) -> Float[Tensor, " some"]:

@@ -36,8 +36,12 @@ class OrbitVideo:
 
     def __post_init__(self) -> None:
         size = (len(self.cameras), self.cameras.height, self.cameras.width)
-        if tuple(self.alpha.shape) != size:
-            raise ValueError(f"alpha has shape {tuple(self.alpha.shape)}, the cameras say {size}")
+        for name, expected in (("alpha", size), ("albedo", (*size, 3)), ("normals", (*size, 3))):
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != expected:
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}, the cameras say {expected}"
+                )
 
     @property
     def num_frames(self) -> int:

@@ -189,6 +189,11 @@ def _placing(frames: Float[Tensor, "frame height width 4"], fov_y: float) -> _Pl
     columns = torch.arange(width) + 0.5
     centre_x = float((alpha.sum(dim=(0, 1)) * columns).sum() / alpha.sum())
     shown = alpha.amax(dim=0) > 0.5
+    if not bool(shown.any()):
+        raise RequestError(
+            "the clip is nearly transparent throughout: an object that hides what is behind it is "
+            "needed"
+        )
     rows = shown.any(dim=1).nonzero()[:, 0]
     centre_y = 0.5 * float(rows[0] + rows[-1] + 1)
     right, up = (centre_x - 0.5 * width) / focal, (0.5 * height - centre_y) / focal

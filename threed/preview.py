@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.cameras import DEFAULT_ELEVATION, Cameras, orbit_cameras
+from threed.dataset import Up
 from threed.export import write_whole
 from threed.orbit import OrbitVideo, shade
 from threed.rasterize import average_samples, rasterize
@@ -63,16 +64,18 @@ def turntable(
     num_frames: int = 36,
     size: int = 256,
     elevation: float = DEFAULT_ELEVATION,
+    up: Up = "y",
     unlit: bool = False,
     background: float = 1.0,
 ) -> UInt8[np.ndarray, "frame height width 3"]:
     """Return display frames of one turn about the mesh, which fills the picture wherever it stands.
 
     Args:
-        mesh: The mesh, +y up; the first frame sees it from +z.
+        mesh: The mesh; the first frame sees it from +z, or from -y where z is up.
         num_frames: Frames of the turn.
         size: Width and height, pixels.
         elevation: Radians above the horizon.
+        up: The mesh's axis that points up.
         unlit: Show the texture as it is, for colours that hold their light already.
         background: Grey behind the mesh, in [0, 1].
     """
@@ -81,10 +84,10 @@ def turntable(
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     centred = mesh.vertices - 0.5 * (low + high)
     radius = float(np.linalg.norm(centred, axis=1).max())
-    # The default orbit looks at the unit sphere.
+    # The default orbit looks at the unit sphere, +y up.
     placed = TexturedMesh(
-        vertices=centred / max(radius, 1e-12),
-        normals=mesh.normals,
+        vertices=_upright(centred / max(radius, 1e-12), up),
+        normals=_upright(mesh.normals, up),
         uv=mesh.uv,
         faces=mesh.faces,
         texture=mesh.texture,
@@ -93,6 +96,11 @@ def turntable(
     assert seen.normals is not None
     colour = seen.albedo if unlit else shade(seen.albedo, seen.normals)
     return _to_bytes(colour + background * (1 - seen.alpha[..., None]))
+
+
+def _upright(vectors: Float[np.ndarray, "vector 3"], up: Up) -> Float[np.ndarray, "vector 3"]:
+    """Return vectors in a world whose up is +y."""
+    return vectors if up == "y" else vectors[:, [0, 2, 1]] * np.float32([1, 1, -1])
 
 
 def _to_bytes(

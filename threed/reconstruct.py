@@ -1,7 +1,7 @@
 """The 3D stage's chain: orbit video, field, distillation, mesh, texture, report."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import trimesh
 
-from threed.distillation import DistillationConfig, distil
+from threed.distillation import Denoise, DistillationConfig, distil
 from threed.errors import RequestError
 from threed.export import export_glb, load_glb
 from threed.field import Field
@@ -23,8 +23,6 @@ from threed.render import render_views
 from threed.report import Report, verdict
 from threed.run_folder import RunFolder
 from threed.texture import TexturedMesh, bake, unwrap
-
-Denoise = Callable[[OrbitVideo, float, torch.Generator], OrbitVideo]
 
 TEXTURE_RANGE = (64, 8192)
 # Steps that bring nothing to see are passed on this often, in seconds.
@@ -42,6 +40,7 @@ class ReconstructionSettings:
     distil: bool = True
     """Whether the video model, where there is one, refines the field."""
     fit: FitConfig = field(default_factory=FitConfig)
+    """How the field is fitted; its `up` holds for the preview too."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     provenance: dict[str, object] = field(default_factory=dict)
     """JSON values for the GLB's `asset.extras`, such as prompt and seed."""
@@ -174,7 +173,7 @@ def _mesh(
         textured = bake(unwrapped, fitted, orbit, settings.texture_size)
     yield _progress("texture", 1, 3, "turning the mesh before the camera")
     with _timed("texture", seconds):
-        frames = turntable(textured, unlit=light_baked)
+        frames = turntable(textured, up=settings.fit.up, unlit=light_baked)
     yield _progress("texture", 2, 3, "writing the files", frames)
     with _timed("texture", seconds), folder.stage("mesh") as temporary:
         export_glb(textured, temporary / "mesh.glb", unlit=light_baked, extras=settings.provenance)

@@ -15,8 +15,10 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 import zipfile
-from collections.abc import Generator
+import zlib
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,14 +46,33 @@ ORBIT_FPS = 12
 MAX_ORBIT_BYTES = 2 << 30
 """What an orbit.npz may hold once unpacked: a few thousand frames of 512 x 512."""
 
+# What a damaged archive may raise; MemoryError where a header lies about its array's size.
+DAMAGE = (OSError, ValueError, LookupError, EOFError, RuntimeError, MemoryError, zlib.error)
+
 
 class RunFolder:
-    """One run's files; looking needs only the constructor, writing begins with `create`."""
+    """One run's files; looking needs only the constructor, writing begins with `create`.
+
+    A folder from `create` is this run's alone until it is closed, garbage, or its process ends.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._records = self.path / ".stages"
         self._made: list[Path] = []
+        self._release: Callable[[], object] | None = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other runs write here; looking goes on."""
+        if self._release is not None:
+            self._release()
+        self._release = None
 
     @classmethod
     def create(cls, path: Path | str) -> "RunFolder":
@@ -64,19 +85,22 @@ class RunFolder:
         folder = cls(path)
         try:
             folder._make()
-            with folder._lock(), tempfile.TemporaryFile(dir=folder._records) as probe:
+            folder._lock()
+            with tempfile.TemporaryFile(dir=folder._records) as probe:
                 probe.write(b"\0" * 4096)
                 probe.flush()
-                folder._clear_remnants()
+            folder._clear_remnants()
         except (OSError, ValueError) as error:
             if isinstance(error, RequestError):
                 raise
             folder.remove_if_empty()
+            folder.close()
             reason = getattr(error, "strerror", None) or str(error)
             raise RequestError(f"the output folder {path} cannot be written: {reason}") from error
         foreign = folder._foreign()
         if foreign:
             folder.remove_if_empty()
+            folder.close()
             raise RequestError(
                 f"the output folder {path} already holds {', '.join(foreign)}, which this program "
                 "did not write there; choose another folder"
@@ -102,30 +126,28 @@ class RunFolder:
         An exception in the block leaves the run folder as it was.
 
         Raises:
-            RequestError: Another run is writing into this folder at this moment.
             ReconstructionError: The disk is full.
         """
         assert name in STAGES, name
-        self._make()
-        with self._lock():
-            temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=".tmp", dir=self._records))
-            try:
-                yield temporary
-                self._commit(name, temporary)
-            except Exception as error:
-                if _is_disk_full(error):
-                    raise ReconstructionError(
-                        f"the disk that holds {self.path} is full: free some space and run the "
-                        "same command again, it goes on from the last finished stage"
-                    ) from error
+        assert self._release is not None, "a folder to write into comes from create"
+        temporary = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=".tmp", dir=self._records))
+        try:
+            yield temporary
+            self._commit(name, temporary)
+        except Exception as error:
+            if not _is_disk_full(error):
                 raise
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            raise ReconstructionError(
+                f"the disk that holds {self.path} is full: free some space and run the same "
+                "command again, it goes on from the last finished stage"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def discard(self, stage: str) -> None:
         """Remove a stage and all that were made from it; absent ones are no error."""
-        with self._lock():
-            self._discard_from(STAGES.index(stage))
+        assert self._release is not None, "a folder to write into comes from create"
+        self._discard_from(STAGES.index(stage))
 
     def remove_if_empty(self) -> None:
         """Take back a folder that `create` made if no stage was finished in it."""
@@ -133,12 +155,13 @@ class RunFolder:
             return
         if self._records in self._made:
             shutil.rmtree(self._records, ignore_errors=True)
+            # The lock's file went with the rest.
+            self.close()
         for folder in reversed(self._made):
             try:
                 folder.rmdir()
             except OSError:
-                # Already gone, or somebody put a file there meanwhile: theirs to keep.
-                continue
+                continue  # Already gone, or somebody put a file there: theirs to keep.
         self._made = []
 
     def _make(self) -> None:
@@ -150,20 +173,26 @@ class RunFolder:
     def _record(self, stage: str, state: str) -> Path:
         return self._records / f"{stage}.{state}.json"
 
-    @contextmanager
-    def _lock(self) -> Generator[None, None, None]:
+    def _lock(self) -> None:
         """Hold the folder against other runs; the system drops the lock of a killed process."""
-        with open(self._records / "lock", "wb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RequestError(
-                    f"another run is writing into {self.path}: wait for it or choose another folder"
-                ) from error
-            yield
+        path = self._records / "lock"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._release = weakref.finalize(self, os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A run that took its empty folder back has removed the file; a third may hold another.
+            taken = not path.exists() or not os.path.samestat(os.fstat(lock), path.stat())
+        except BlockingIOError:
+            taken = True
+        if taken:
+            self.close()
+            raise RequestError(
+                f"the output folder {self.path} is in use, another run is writing there: wait for "
+                "it or choose another folder"
+            )
 
     def _commit(self, name: str, temporary: Path) -> None:
-        names = sorted(entry.name for entry in temporary.iterdir())
+        names = sorted(os.listdir(temporary))
         partial = self._record(name, "partial")
         index = STAGES.index(name)
         # The record must be whole before the first file appears, hence the detour.
@@ -179,29 +208,26 @@ class RunFolder:
     def _discard_from(self, index: int) -> None:
         # Last stage first: a kill in between must not leave a stage without those before it.
         for stage in reversed(STAGES[index:]):
-            done, partial = self._record(stage, "done"), self._record(stage, "partial")
-            if done.exists():
-                os.replace(done, partial)
-            if not partial.exists():
-                continue
-            for name in json.loads(partial.read_text()):
-                _remove(self.path / name)
-            partial.unlink()
+            partial = self._record(stage, "partial")
+            if self._record(stage, "done").exists():
+                os.replace(self._record(stage, "done"), partial)
+            if partial.exists():
+                self._remove_listed(partial)
 
     def _clear_remnants(self) -> None:
         for partial in self._records.glob("*.partial.json"):
-            for name in json.loads(partial.read_text()):
-                _remove(self.path / name)
-            partial.unlink()
+            self._remove_listed(partial)
         for remnant in self._records.glob("*.tmp"):
             _remove(remnant)
 
+    def _remove_listed(self, partial: Path) -> None:
+        for name in json.loads(partial.read_text()):
+            _remove(self.path / name)
+        partial.unlink()
+
     def _foreign(self) -> list[str]:
-        own: set[str] = set()
-        for stage in STAGES:
-            record = self._record(stage, "done")
-            if record.exists():
-                own.update(json.loads(record.read_text()))
+        records = [self._record(stage, "done") for stage in STAGES]
+        own = {n for file in records if file.exists() for n in json.loads(file.read_text())}
         return [name for name in STAGE_FILES if name not in own and (self.path / name).exists()]
 
 
@@ -229,8 +255,7 @@ def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo") -> None:
 
     shown = display_frames(orbit).numpy()
     write_mp4(folder / "orbit.mp4", np.rint(255 * shown).astype(np.uint8), fps=ORBIT_FPS)
-    images = folder / "images"
-    images.mkdir()
+    (folder / "images").mkdir()
     names = [f"images/{index:03d}.png" for index in range(len(frames))]
     for name, frame in zip(names, frames, strict=True):
         Image.fromarray(frame, "RGBA").save(folder / name)
@@ -248,14 +273,13 @@ def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":
     from threed.cameras import Cameras
     from threed.orbit import OrbitVideo
 
-    path = Path(path)
-    if path.is_dir():
-        path = path / "orbit.npz"
+    path = Path(path) / "orbit.npz" if Path(path).is_dir() else Path(path)
     arrays = _load_arrays(path)
     try:
         frames = torch.from_numpy(arrays["frames"]).float() / 255
-        if frames.ndim != 4 or frames.shape[-1] != 4 or arrays["frames"].dtype != np.uint8:
-            raise ValueError(f"frames are {arrays['frames'].dtype} {tuple(frames.shape)}")
+        shape, dtype = tuple(frames.shape), arrays["frames"].dtype
+        if len(shape) != 4 or shape[-1] != 4 or 0 in shape or dtype != np.uint8:
+            raise ValueError(f"frames are {dtype} {shape}")
         alpha = frames[..., 3]
         normals = None
         if "normals" in arrays:
@@ -276,7 +300,7 @@ def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":
             cameras=cameras,
             kind=kind,
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
 
 
@@ -303,7 +327,7 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except RequestError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (*DAMAGE, zipfile.BadZipFile) as error:
         raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
 
 

@@ -29,7 +29,7 @@ SIZES = (32, 1024)
 class SourceConfig:
     """How a source is read."""
 
-    size: int = 256
+    size: int = 128
     """Longer side of the frames that the 3D stage sees, pixels, in [32, 1024]."""
     poses: PoseConfig = field(default_factory=PoseConfig)
     """What is told about a clip that comes without cameras."""

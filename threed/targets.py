@@ -64,6 +64,8 @@ def ray_targets(
 def cull(field: Field, targets: RayTargets, *, band: float = 8.0) -> RayTargets:
     """Return the rays that count and pass within a band (voxels) of the field's surface."""
     targets = targets.select((targets.weight > 0.01).nonzero()[:, 0])
+    if len(targets) == 0:
+        return targets
     samples = march(
         field, targets.origins, targets.directions, band=band, step=0.5 * band, generator=None
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.errors import InstallationError
 from pipelines.models.catalogue import MODELS, ModelCard
 from pipelines.request import (
     ELEVATION_RANGE_DEG,
@@ -63,9 +64,10 @@ def build_form() -> Form:
         seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=120)
         dice = gr.Button("Roll another seed", elem_id="dice", min_width=0, scale=0)
         dice.click(None, None, seed, js=ROLL_DICE, api_visibility="private")
-    model = _model_choice([card for card in MODELS if card.runnable()])
+    cards = [card for card in MODELS if card.runnable()]
+    model = _model_choice(cards)
     return Form(
-        inputs=(prompt, seed, model, *_advanced()),
+        inputs=(prompt, seed, model, *_advanced(cards)),
         prompt=prompt,
         error=error,
         generate=generate,
@@ -85,14 +87,27 @@ def _model_choice(cards: Sequence[ModelCard]) -> gr.components.Component:
     return gr.State(card.name)
 
 
-def _advanced() -> tuple[gr.components.Component, ...]:
+def frames_words(cards: Sequence[ModelCard]) -> str:
+    """Return how many frames may be asked for, each model by its name where they differ."""
+    fewest, most = FRAMES_RANGE
+    try:
+        longest = {card.title: min(most, card.max_frames) for card in cards}
+    except InstallationError:
+        longest = {}
+    if len(set(longest.values())) > 1:
+        limits = "; ".join(f"{title}: {frames}" for title, frames in longest.items())
+        return f"{fewest} or more, at most: {limits}"
+    return f"{fewest} to {next(iter(longest.values()), most)}"
+
+
+def _advanced(cards: Sequence[ModelCard]) -> tuple[gr.components.Component, ...]:
     with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
         with gr.Row():
             num_frames = gr.Number(
                 24,
                 label="Frames",
                 precision=0,
-                info="{} to {}".format(*FRAMES_RANGE),
+                info=frames_words(cards),
                 min_width=120,
             )
             # Nought stands for the model's own: Gradio shows an empty number as 0.

@@ -8,11 +8,14 @@ import shutil
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from pipelines.errors import InstallationError
 from pipelines.jobs.records import Job
 from pipelines.jobs.store import SESSION_PATTERN, JobStore, new_session
 from pipelines.jobs.supervisor import Supervisor
+from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
 
@@ -69,8 +72,12 @@ class Desk:
         """Queue a request and return its job's id.
 
         Raises:
-            RequestError: Too much of this visitor or of all waits already.
+            RequestError: The model cannot make this, or too much of this visitor or of all waits
+                already.
         """
+        # A broken installation is the worker's to tell, which logs it.
+        with suppress(InstallationError):
+            find_card(request.model).check(request)
         self.open()
         return self.store.submit(request, session)
 

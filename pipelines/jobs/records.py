@@ -54,3 +54,24 @@ class Job:
     def is_live(self) -> bool:
         """Whether anything about it may still change."""
         return self.state in ("queued", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueLimits:
+    """How much may wait at once.
+
+    Raises:
+        ValueError: A limit is below one.
+    """
+
+    per_session: int = 5
+    """Jobs of one visitor that wait or run."""
+    in_all: int = 100
+    """Jobs of all visitors that wait or run."""
+    num_attempts: int = 2
+    """How often a job is started, where the program is stopped while it runs."""
+
+    def __post_init__(self) -> None:
+        for name in ("per_session", "in_all", "num_attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is allowed")

@@ -13,11 +13,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import RequestError
-from pipelines.jobs.records import Job, KnownThings, State
+from pipelines.jobs.records import Job, KnownThings, QueueLimits, State
 from pipelines.request import GenerationRequest
 from threed.progress import Progress, Stage
 
@@ -48,29 +47,11 @@ CREATE TABLE IF NOT EXISTS previews (
     id TEXT NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL, image BLOB NOT NULL,
     PRIMARY KEY (id, stage)
 );
-CREATE TABLE IF NOT EXISTS stage_times (stage TEXT NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS stage_times (
+    stage TEXT NOT NULL, seconds REAL NOT NULL,
+    job TEXT  -- the job while it runs; null once it is done and its durations count
+);
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueLimits:
-    """How much may wait at once.
-
-    Raises:
-        ValueError: A limit is below one.
-    """
-
-    per_session: int = 5
-    """Jobs of one visitor that wait or run."""
-    in_all: int = 100
-    """Jobs of all visitors that wait or run."""
-    num_attempts: int = 2
-    """How often a job is started, where the program is stopped while it runs."""
-
-    def __post_init__(self) -> None:
-        for name in ("per_session", "in_all", "num_attempts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is allowed")
 
 
 def new_session() -> str:
@@ -201,10 +182,11 @@ class JobStore:
         return self.root / "sessions" / job.session / job.id
 
     def stage_seconds(self, num_recent: int = 10) -> dict[Stage, list[float]]:
-        """Return how long each stage took in the last runs."""
+        """Return how long each stage took in the last runs that are done."""
         with self._database() as database:
             rows = database.execute(
-                "SELECT stage, seconds FROM stage_times ORDER BY rowid DESC LIMIT ?",
+                "SELECT stage, seconds FROM stage_times WHERE job IS NULL "
+                "ORDER BY rowid DESC LIMIT ?",
                 (NUM_TIMES_KEPT,),
             ).fetchall()
         seconds: dict[Stage, list[float]] = {}
@@ -240,7 +222,7 @@ class JobStore:
             database.execute("UPDATE jobs SET known = ? WHERE id = ?", (record, job_id))
 
     def publish(self, job_id: str, progress: Progress, image: bytes | None) -> None:
-        """Say how far a running job is; a stage that ends leaves its duration behind."""
+        """Say how far a running job is; a stage that ends is timed."""
         now = time.time()
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")
@@ -266,18 +248,28 @@ class JobStore:
         self, database: sqlite3.Connection, job_id: str, next_stage: Stage | None, now: float
     ) -> None:
         database.execute(
-            "INSERT INTO stage_times SELECT stage, ? - stage_started FROM jobs "
-            "WHERE id = ? AND stage IS NOT NULL AND stage IS NOT ?",
+            "INSERT INTO stage_times SELECT stage, ? - stage_started, id FROM jobs "
+            "WHERE id = ? AND state = 'running' AND stage IS NOT NULL AND stage IS NOT ?",
             (now, job_id, next_stage),
         )
 
     def finish(self, job_id: str, state: State, message: str = "") -> None:
-        """End a running job; one that has ended already is left as it is."""
+        """End a running job; one that has ended already is left as it is.
+
+        Only now, and only of a job done in one go, do the stages' durations count: a run must not
+        be measured by itself while it goes on, and one taken up again skips what was made before.
+        """
         now = time.time()
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")
             if state == "done":
                 self._close_stage(database, job_id, None, now)
+                database.execute(
+                    "UPDATE stage_times SET job = NULL WHERE job = "
+                    "(SELECT id FROM jobs WHERE id = ? AND state = 'running' AND attempts = 1)",
+                    (job_id,),
+                )
+            database.execute("DELETE FROM stage_times WHERE job = ?", (job_id,))
             database.execute(
                 "UPDATE jobs SET state = ?, finished = ?, message = ? "
                 "WHERE id = ? AND state = 'running'",
@@ -301,7 +293,12 @@ class JobStore:
                 "WHERE state = 'running' AND (attempts >= ? OR cancel_asked IS NOT NULL)",
                 (time.time(), self.limits.num_attempts),
             )
-            database.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+            # The time until it is taken up again is no stage's.
+            database.execute(
+                "UPDATE jobs SET state = 'queued', stage = NULL, stage_started = NULL, step = 0, "
+                "num_steps = 0, message = '' WHERE state = 'running'"
+            )
+            database.execute("DELETE FROM stage_times WHERE job IS NOT NULL")
             database.execute("COMMIT")
 
     def prune(self, seconds: float) -> None:

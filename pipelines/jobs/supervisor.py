@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class SupervisorConfig:
     poll_seconds: float = 0.05
     """Between two looks at the worker."""
     max_backoff_seconds: float = 60.0
-    """Longest wait before a worker that keeps dying is started again."""
+    """Longest wait after a worker that keeps dying, or a store that keeps failing."""
     keep_seconds: float = 24 * 3600.0
     """How long finished jobs and their files are kept."""
 
@@ -58,12 +59,14 @@ class Supervisor:
         self.command = command
         self.config = config or SupervisorConfig()
         self._process: subprocess.Popen[bytes] | None = None
+        self._spawned = 0.0
+        self._num_crashes = 0
+        self._next_prune = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Put back what an earlier program left running, and start the worker."""
-        self.store.recover()
+        """Put back what an earlier program left running and start the worker, in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -80,24 +83,40 @@ class Supervisor:
         return process.pid if process and process.poll() is None else None
 
     def _watch(self) -> None:
-        num_crashes, next_prune = 0, time.monotonic()
+        num_faults = 0
         while not self._stopping.is_set():
-            started = time.monotonic()
-            self._spawn()
-            killed = False
-            while not self._stopping.wait(self.config.poll_seconds) and self.worker_pid:
-                killed = self._kill_if_overdue()
-                if time.monotonic() >= next_prune:
-                    self.store.prune(self.config.keep_seconds)
-                    next_prune = time.monotonic() + 600.0
-            if self._stopping.is_set():
-                return
-            if killed:
-                continue
+            try:
+                self._look()
+            except (sqlite3.Error, OSError):
+                # A full disk or a locked file: the queue must not stand still for ever after.
+                num_faults += 1
+                logger.exception("the jobs' store failed; the supervisor tries again")
+                self._back_off(num_faults)
+            else:
+                num_faults = 0
+            self._stopping.wait(self.config.poll_seconds)
+
+    def _look(self) -> None:
+        """Do what is to be done now; where the store fails midway, the next look does the rest."""
+        if self._process and self._process.poll() is not None:
             self._bury()
             # A worker that dies at once, each time, must not be started in a tight loop.
-            num_crashes = num_crashes + 1 if time.monotonic() - started < 30.0 else 1
-            self._stopping.wait(min(self.config.max_backoff_seconds, 2.0 ** (num_crashes - 1)))
+            at_once = time.monotonic() - self._spawned < 30.0
+            self._num_crashes = self._num_crashes + 1 if at_once else 1
+            self._back_off(self._num_crashes)
+        if self._process and self.store.overdue(self.config.grace_seconds):
+            self._kill()
+        if self._process is None and not self._stopping.is_set():
+            # After a kill, and after an earlier program's end: what was asked to stop is cancelled,
+            # the rest is queued again. The worker may have been killed at its next job.
+            self.store.recover()
+            self._spawn()
+        if time.monotonic() >= self._next_prune:
+            self.store.prune(self.config.keep_seconds)
+            self._next_prune = time.monotonic() + 600.0
+
+    def _back_off(self, num_failures: int) -> None:
+        self._stopping.wait(min(self.config.max_backoff_seconds, 2.0 ** min(num_failures - 1, 10)))
 
     def _spawn(self) -> None:
         # Its own process group, so that a kill reaches whatever the worker may have started.
@@ -108,6 +127,7 @@ class Supervisor:
             # Where `python -m` finds the packages, wherever the page was started from.
             cwd=PROJECT_ROOT,
         )
+        self._spawned = time.monotonic()
 
     def _kill(self) -> None:
         process = self._process
@@ -120,21 +140,13 @@ class Supervisor:
             process.stdin.close()
         self._process = None
 
-    def _kill_if_overdue(self) -> bool:
-        overdue = self.store.overdue(self.config.grace_seconds)
-        if not overdue:
-            return False
-        self._kill()
-        for job in overdue:
-            self.store.finish(job.id, "cancelled")
-        # The worker may have stopped by itself just now and have been killed at its next job.
-        self.store.recover()
-        return True
-
     def _bury(self) -> None:
         """Say of the jobs that a dead worker held that they failed."""
         status = self._process.wait() if self._process else None
         logger.error("the worker ended with status %s and is started again", status)
         for job in self.store.running():
-            self.store.finish(job.id, "failed", CRASH_MESSAGE)
+            if job.cancelling:
+                self.store.finish(job.id, "cancelled")
+            else:
+                self.store.finish(job.id, "failed", CRASH_MESSAGE)
         self._kill()

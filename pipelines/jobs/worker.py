@@ -28,6 +28,11 @@ from threed.run_folder import RunFolder
 IDLE_SECONDS = 0.1
 PUBLISH_SECONDS = 0.25
 APOLOGY = "Something went wrong inside the program; it has been logged. Please try again."
+BROKEN = "This model's files are missing or damaged on the server; it has been logged."
+UNWRITTEN = (
+    "The server could not keep the results, perhaps because its disk is full; it has been logged. "
+    "Please try again later."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +71,16 @@ def run_job(store: JobStore, job: Job, chain: Chain) -> None:
     try:
         store.publish_known(job.id, chain.known(job.request))
         cancelled = _follow(store, job, chain)
-    except (RequestError, ReconstructionError, InstallationError) as error:
-        store.finish(job.id, "failed", str(error))
+    except InstallationError:
+        logger.exception("job %s found a broken installation", job.id)
+        store.finish(job.id, "failed", BROKEN)
+    except (RequestError, ReconstructionError) as error:
+        words = str(error)
+        # What names the run's folder speaks to who owns the machine; a visitor is told no paths.
+        if str(store.folder(job)) in words:
+            logger.exception("job %s could not keep its files", job.id)
+            words = UNWRITTEN
+        store.finish(job.id, "failed", words)
     except Exception:
         logger.exception("job %s failed: %s", job.id, job.request)
         store.finish(job.id, "failed", APOLOGY)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import InstallationError, RequestError
+from pipelines.request import GenerationRequest
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "models"
 CHECKSUMS_NAME = "SHA256SUMS"
 """Beside the weights, one line a file, as `sha256sum` writes them."""
+SETTINGS_NAME = "settings.json"
+"""What the weights were made for: size, max_frames and more."""
 KNOWN_NAME = "known.safetensors"
 """What the model has seen: names and features, which nobody would call parameters."""
 
@@ -71,6 +74,34 @@ class ModelCard:
                     f"{path} is damaged: its SHA-256 is {found[:12]}..., not {expected[:12]}..."
                 )
 
+    @property
+    def max_frames(self) -> int:
+        """The longest clip that the model makes, frames; InstallationError where nothing says."""
+        return self._setting("max_frames")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of the clips that it makes, pixels; InstallationError where nothing says."""
+        return (self._setting("size"),)
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuse what the model cannot make, without loading it.
+
+        Raises:
+            RequestError: The clip is too long or of another size.
+            InstallationError: The weights' settings are missing or damaged.
+        """
+        check_limits(request, max_frames=self.max_frames, sizes=self.sizes)
+
+    def _setting(self, key: str) -> int:
+        path = self.folder / SETTINGS_NAME
+        try:
+            return int(json.loads(path.read_text("utf-8"))[key])
+        except OSError as error:
+            raise self._broken(f"{path} cannot be read ({error.strerror})") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._broken(f"{path} is damaged: no number {key}") from error
+
     def _checksums(self) -> dict[str, str]:
         path = self.folder / CHECKSUMS_NAME
         try:
@@ -117,6 +148,20 @@ def find_card(name: str) -> ModelCard:
             return card
     known = ", ".join(card.name for card in MODELS)
     raise RequestError(f"model is {name!r}; the catalogue has {known}")
+
+
+def check_limits(request: GenerationRequest, *, max_frames: int, sizes: tuple[int, ...]) -> None:
+    """Raise RequestError where a clip is longer than its model makes, or of another size."""
+    if request.num_frames > max_frames:
+        raise RequestError(
+            f"num_frames is {request.num_frames}; the model {request.model!r} makes at most "
+            f"{max_frames}"
+        )
+    if request.size is not None and request.size not in sizes:
+        allowed = ", ".join(str(size) for size in sizes)
+        raise RequestError(
+            f"size is {request.size}; the model {request.model!r} makes {allowed} pixels"
+        )
 
 
 def load_model(name: str, device: "torch.device | str") -> "pipelines.models.protocol.VideoModel":

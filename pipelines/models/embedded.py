@@ -262,3 +262,12 @@ def _cropped(
     top = (frames.shape[2] - cameras.height) // 2
     left = (frames.shape[3] - cameras.width) // 2
     return frames[:, :, top : top + cameras.height, left : left + cameras.width]
+
+
+def finished(steps: Generator[SamplerStep, None, OrbitVideo]) -> OrbitVideo:
+    """Run a sampler to its end and return the clip."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value

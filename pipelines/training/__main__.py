@@ -6,7 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.errors import InstallationError, RequestError
+from pipelines.errors import InstallationError
+
+PRESET_NAMES = ("nano", "small")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     encoder = commands.add_parser("autoencoder", help="fit the latents, train the decoder")
     encoder.add_argument("dataset", type=Path)
     encoder.add_argument("--out", type=Path, required=True, help="autoencoder.safetensors")
-    encoder.add_argument("--preset", default="nano")
+    encoder.add_argument("--preset", default="nano", choices=PRESET_NAMES)
     encoder.add_argument("--steps", type=int, default=2000, help="0 fits the linear part alone")
     encoder.add_argument("--seed", type=int, default=0)
     encoder.add_argument("--device", default="cpu")
@@ -36,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     flow.add_argument("dataset", type=Path)
     flow.add_argument("--autoencoder", type=Path, required=True)
     flow.add_argument("--out", type=Path, required=True, help="folder of the state and the log")
-    flow.add_argument("--preset", default="nano")
+    flow.add_argument("--preset", default="nano", choices=PRESET_NAMES)
     flow.add_argument("--steps", type=int, default=20_000, help="steps in all")
     flow.add_argument("--batch-frames", type=int, default=320)
     flow.add_argument("--learning-rate", type=float, default=1e-3)
@@ -51,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--dataset", type=Path, required=True)
     export.add_argument("--autoencoder", type=Path, required=True)
     export.add_argument("--transformer", type=Path, required=True, help="folder of the state")
-    export.add_argument("--preset", default="nano")
+    export.add_argument("--preset", default="nano", choices=PRESET_NAMES)
     export.add_argument("--out", type=Path, default=Path("assets/models/embedded"))
 
     score = commands.add_parser("evaluate", help="score the shipped model, write JSON and a sheet")
@@ -85,7 +87,7 @@ def run_render(args: argparse.Namespace) -> None:
 
 
 def run_autoencoder(args: argparse.Namespace) -> None:
-    """Fit, train and save the autoencoder, going on from the file where it exists."""
+    """Fit, train and save the autoencoder, going on from the file and the state beside it."""
     import torch
 
     from pipelines.training.autoencoder import (
@@ -93,6 +95,7 @@ def run_autoencoder(args: argparse.Namespace) -> None:
         new_autoencoder,
         train_decoder,
     )
+    from pipelines.training.samples import write_reconstructions
     from pipelines.video.checkpoint import load_autoencoder, save_model
     from pipelines.video.presets import PRESETS
 
@@ -102,15 +105,19 @@ def run_autoencoder(args: argparse.Namespace) -> None:
     else:
         autoencoder = new_autoencoder(args.dataset, PRESETS[args.preset].autoencoder, generator)
     save_model(autoencoder, args.out, torch.float32)
-    if args.steps:
-        config = AutoencoderTraining(num_steps=args.steps)
-        steps = train_decoder(autoencoder, args.dataset, config, generator, args.device)
-        for record in steps:
-            if record.step % 50 == 0:
-                print(f"step {record.step} loss {record.loss:.4f}", flush=True)
-            if record.step % 200 == 0:
-                save_model(autoencoder, args.out, torch.float32)
-        save_model(autoencoder, args.out, torch.float32)
+    if not args.steps:
+        return
+    config = AutoencoderTraining(num_steps=args.steps)
+    state = args.out.with_suffix(".state.safetensors")
+    records = train_decoder(
+        autoencoder, args.dataset, config, state, seed=args.seed, device=args.device
+    )
+    for record in records:
+        if record.step % 50 == 0:
+            print(f"step {record.step} loss {record.loss:.4f}", flush=True)
+        if record.step % 500 == 0 or record.step == record.num_steps:
+            save_model(autoencoder, args.out, torch.float32)
+            write_reconstructions(autoencoder, args.dataset, args.out.with_suffix(".png"))
 
 
 def run_transformer(args: argparse.Namespace) -> None:
@@ -138,7 +145,8 @@ def run_transformer(args: argparse.Namespace) -> None:
     )
     print(f"{len(bank.latents)} orbits, {len(bank.texts)} captions", flush=True)
     torch.manual_seed(args.seed)
-    transformer = DiT(PRESETS[args.preset].transformer)
+    preset = PRESETS[args.preset]
+    transformer = DiT(preset.transformer)
     config = TransformerTraining(
         num_steps=args.steps, batch_frames=args.batch_frames, learning_rate=args.learning_rate
     )
@@ -165,7 +173,7 @@ def run_transformer(args: argparse.Namespace) -> None:
             losses = []
         if record.step % args.sheet_steps == 0:
             path = args.out / f"sheet-{record.step:06d}.png"
-            write_sample_sheet(transformer, autoencoder, path, args.device)
+            write_sample_sheet(transformer, autoencoder, preset.size, path, args.device)
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -190,7 +198,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run one command; 2 with one line for what is known before work."""
+    """Run one command; 2 with one line for a wrong request, 1 for a broken installation."""
     args = build_parser().parse_args()
     run = {
         "render": run_render,
@@ -201,7 +209,10 @@ def main() -> int:
     }[args.command]
     try:
         run(args)
-    except (RequestError, InstallationError, ValueError) as error:
+    except InstallationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -1,5 +1,6 @@
 """Training of the autoencoder: principal components in one pass, then the decoder's residual."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipelines.training.dataset import network_frames, read_shards
+from pipelines.training.optimiser import Optimiser, trapezoid
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
 from pipelines.video.precision import mixed_precision
 
@@ -97,32 +99,26 @@ def train_decoder(
     autoencoder: Autoencoder,
     folder: Path,
     config: AutoencoderTraining,
-    generator: torch.Generator,
+    state: Path,
+    *,
+    seed: int,
     device: torch.device | str = "cpu",
+    save_seconds: float = 60.0,
 ) -> Iterator[TrainStep]:
     """Train the decoder's residual in place, yielding each step; the linear parts stay.
 
-    The learning rate falls to zero over the steps, so a run that is stopped is started anew: the
-    decoder takes minutes. Restarting from its saved weights goes on from them.
+    Goes on from `state` where that file exists: every step draws from a generator of its own.
     """
     shards = [shard.frames for shard in read_shards(folder)]
-    sizes = torch.tensor([float(len(frames)) for frames in shards])
     autoencoder.to(device).train()
-    optimiser = torch.optim.AdamW(
-        autoencoder.parameters(), lr=config.learning_rate, weight_decay=0.0
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.num_steps + 1, pct_start=0.1
-    )
-    for step in range(1, config.num_steps + 1):
-        clips = []
-        for shard in torch.multinomial(sizes, config.batch_clips, True, generator=generator):
-            frames = shards[int(shard)]
-            orbit = int(torch.randint(len(frames), (), generator=generator))
-            start = int(torch.randint(frames.shape[1], (), generator=generator))
-            index = (start + torch.arange(config.clip_frames)) % frames.shape[1]
-            clips.append(frames[orbit, index])
-        target = network_frames(torch.stack(clips)).to(device)
+    optimiser = Optimiser(autoencoder, learning_rate=config.learning_rate, ema_decay=0.0)
+    if state.exists():
+        optimiser.load(state)
+    saved = time.monotonic()
+    while optimiser.step_count < config.num_steps:
+        step = optimiser.step_count + 1
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        target = _draw_frames(shards, config, generator).to(device)
         with torch.no_grad():
             latents = autoencoder.encode(target)
             noise = torch.randn(latents.shape, generator=generator).to(device)
@@ -130,12 +126,28 @@ def train_decoder(
         with mixed_precision(device):
             decoded = autoencoder.decode(latents)
         loss = reconstruction_loss(decoded.float(), target)
-        optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
-        schedule.step()
+        optimiser.step(trapezoid(step, config.num_steps, config.num_steps // 10, 0.7))
+        if time.monotonic() - saved > save_seconds or step == config.num_steps:
+            optimiser.save(state)
+            saved = time.monotonic()
         yield TrainStep(step=step, num_steps=config.num_steps, loss=loss.item())
     autoencoder.eval()
+
+
+def _draw_frames(
+    shards: list[Tensor], config: AutoencoderTraining, generator: torch.Generator
+) -> Float[Tensor, "clip frame 7 height width"]:
+    """Return runs of neighbouring frames from random orbits."""
+    sizes = torch.tensor([float(len(frames)) for frames in shards])
+    clips = []
+    for shard in torch.multinomial(sizes, config.batch_clips, True, generator=generator):
+        frames = shards[int(shard)]
+        orbit = int(torch.randint(len(frames), (), generator=generator))
+        start = int(torch.randint(frames.shape[1], (), generator=generator))
+        index = (start + torch.arange(config.clip_frames)) % frames.shape[1]
+        clips.append(frames[orbit, index])
+    return network_frames(torch.stack(clips))
 
 
 def box_psnr(

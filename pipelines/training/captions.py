@@ -8,6 +8,7 @@ from pipelines.training.meshes import CaptionRow
 from pipelines.training.vocabulary import (
     ADJECTIVES,
     COLOURS,
+    COMMON,
     OBSCURE,
     QUALITIES,
     REWRITES,
@@ -58,7 +59,7 @@ def choose_rows(
     for row in rows:
         if is_readable(row.name):
             designs.setdefault(readable_name(row.name), []).append(row)
-    written = {readable_name(name) for name in REWRITES}
+    written = COMMON | {readable_name(name) for name in REWRITES}
     names = sorted(name for name in designs if name in written or len(name.split(" ")) <= 2)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(names), generator=generator).tolist()

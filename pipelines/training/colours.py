@@ -82,8 +82,9 @@ def recolour(
 ) -> UInt8[Tensor, "frame height width 7"]:
     """Return the frames with the object's dominant colour turned into the named one.
 
-    Pixels of the dominant word take the target's hue and saturation, and its value times their own
-    value over the dominant mean, so that light and dark parts stay apart. The rest stays as it is.
+    Pixels of the dominant word take the target's hue and saturation; their value is the target's,
+    moved half of the way by how light or dark they were among the dominant ones, so that their
+    parts stay apart. The rest stays as it is.
     """
     alpha = frames[..., 3:4].float() / 255
     straight = (frames[..., :3].float() / 255) / alpha.clamp(min=1 / 255)

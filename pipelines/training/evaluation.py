@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from pipelines.models.embedded import EmbeddedModel
+from pipelines.models.embedded import EmbeddedModel, finished
 from pipelines.request import GenerationRequest
 from pipelines.training.captions import with_article
 from pipelines.training.features import orbit_feature, retrieval_rank
@@ -112,12 +112,7 @@ def _generate(
         num_steps=num_steps,
         guidance_scale=guidance_scale,
     )
-    steps = model.sample(request, torch.Generator().manual_seed(seed))
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
+    return finished(model.sample(request, torch.Generator().manual_seed(seed)))
 
 
 def _sheet(orbits: list[OrbitVideo]) -> torch.Tensor:

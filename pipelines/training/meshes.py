@@ -70,8 +70,10 @@ def read_caption_rows(folder: Path) -> list[CaptionRow]:
 def read_glb(path: Path) -> PackedMesh:
     """Return one GLB file's geometry, its base colours taken to sRGB.
 
+    A part without a material is white, or has its faces' own colours.
+
     Raises:
-        ValueError: The file holds no triangles.
+        ValueError: The file holds no triangles, or several textures.
     """
     import trimesh
 
@@ -81,18 +83,13 @@ def read_glb(path: Path) -> PackedMesh:
         raise ValueError(f"{path} holds no triangles")
     offset, vertices, faces, colours, uvs, texture = 0, [], [], [], [], None
     for part in parts:
-        visual: Any = part.visual
-        material = visual.material
-        if hasattr(material, "to_pbr"):
-            material = material.to_pbr()
-        factor = material.baseColorFactor
-        linear = np.ones(3) if factor is None else np.asarray(factor[:3], np.float64) / 255.0
-        srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        colours.append(np.tile(np.round(srgb * 255).astype(np.uint8), (len(part.faces), 1)))
-        uv = getattr(visual, "uv", None)
-        image = material.baseColorTexture
+        colour, image = _appearance(part.visual)
+        colours.append(np.broadcast_to(colour, (len(part.faces), 3)))
+        uv = getattr(part.visual, "uv", None)
         if image is not None and uv is not None:
-            texture = np.asarray(image.convert("RGB"), np.uint8)
+            if texture is not None and not np.array_equal(texture, image):
+                raise ValueError(f"{path} has several textures; at most one is read")
+            texture = image
             uvs.append(np.asarray(uv, np.float32)[part.faces])
         else:
             uvs.append(np.full((len(part.faces), 3, 2), np.nan, np.float32))
@@ -110,6 +107,22 @@ def read_glb(path: Path) -> PackedMesh:
         uv=None if texture is None else torch.from_numpy(np.concatenate(uvs)),
         texture=None if texture is None else torch.from_numpy(texture.copy()),
     )
+
+
+def _appearance(visual: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return sRGB colours (uint8, one or one a face) and the texture of a part, if it has one."""
+    material = getattr(visual, "material", None)
+    if material is None:
+        given = getattr(visual, "face_colors", np.full((1, 4), 255, np.uint8))
+        return np.asarray(given, np.uint8)[:, :3], None
+    if hasattr(material, "to_pbr"):
+        material = material.to_pbr()
+    factor = material.baseColorFactor
+    linear = np.ones(3) if factor is None else np.asarray(factor[:3], np.float64) / 255.0
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    image = material.baseColorTexture
+    pixels = None if image is None else np.asarray(image.convert("RGB"), np.uint8)
+    return np.round(srgb * 255).astype(np.uint8)[None], pixels
 
 
 def write_packed(meshes: dict[str, PackedMesh], path: Path) -> None:

@@ -27,8 +27,13 @@ class Optimiser:
         self.parameters = dict(model.named_parameters())
         matrices = [p for name, p in self.parameters.items() if _is_hidden_matrix(name, p)]
         others = [p for name, p in self.parameters.items() if not _is_hidden_matrix(name, p)]
-        self.muon = torch.optim.Muon(
-            matrices, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+        # A convolutional network has no such matrices, and Muon takes no empty list.
+        self.muon = (
+            torch.optim.Muon(
+                matrices, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+            )
+            if matrices
+            else None
         )
         self.adam = torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
@@ -37,6 +42,8 @@ class Optimiser:
         """Apply the gradients at `rate` times the learning rate, and average."""
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         for optimiser, scale in ((self.muon, MUON_RATE), (self.adam, 1.0)):
+            if optimiser is None:
+                continue
             for group in optimiser.param_groups:
                 group["lr"] = scale * rate * self.learning_rate
             optimiser.step()
@@ -54,14 +61,26 @@ class Optimiser:
         for name, parameter in self.parameters.items():
             tensors[f"weight/{name}"] = parameter
             tensors[f"average/{name}"] = self.average[name]
-            for optimiser in (self.muon, self.adam):
-                for key, value in optimiser.state.get(parameter, {}).items():
-                    tensors[f"moment/{key}/{name}"] = torch.as_tensor(value)
+            owner = self._owner(name)
+            for key, value in owner.state.get(parameter, {}).items():
+                tensors[f"moment/{key}/{name}"] = torch.as_tensor(value)
         save_tensors(tensors, path)
 
     def load(self, path: Path) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: The state belongs to a network of another shape.
+        """
         tensors, _ = load_tensors(path)
+        shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
+        prefix = "weight/"
+        if shapes != {
+            name.removeprefix(prefix): value.shape
+            for name, value in tensors.items()
+            if name.startswith(prefix)
+        }:
+            raise ValueError(f"{path} holds the training of another network; choose another folder")
         self.step_count = int(tensors["step"])
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -70,14 +89,31 @@ class Optimiser:
         for key, value in tensors.items():
             if key.startswith("moment/"):
                 _, moment, name = key.split("/", 2)
-                parameter = self.parameters[name]
-                owner = self.muon if _is_hidden_matrix(name, parameter) else self.adam
+                parameter, owner = self.parameters[name], self._owner(name)
                 on_host = moment == "step"
                 owner.state[parameter][moment] = value if on_host else value.to(parameter.device)
+
+    def _owner(self, name: str) -> torch.optim.Optimizer:
+        if self.muon is not None and _is_hidden_matrix(name, self.parameters[name]):
+            return self.muon
+        return self.adam
 
     def averaged_state(self) -> dict[str, Tensor]:
         """Return the averaged weights by name."""
         return dict(self.average)
+
+
+def trapezoid(step: int, num_steps: int, warmup_steps: int, decay_share: float) -> float:
+    """Return the learning rate's factor: a linear rise, a plateau, a linear fall to zero.
+
+    Args:
+        step: From 1 to `num_steps`.
+        num_steps: Steps in all.
+        warmup_steps: Steps of the rise.
+        decay_share: Share of all steps that the fall takes.
+    """
+    fall_steps = max(1, round(decay_share * num_steps))
+    return max(0.0, min(1.0, step / max(1, warmup_steps), (num_steps - step + 1) / fall_steps))
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:

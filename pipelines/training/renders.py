@@ -50,7 +50,7 @@ def random_orbit(config: RenderConfig, generator: torch.Generator) -> Cameras:
 
     Elevations lie between -30 and 60 degrees.
     """
-    number = torch.rand(7, generator=generator).tolist()
+    number = torch.rand(8, generator=generator).tolist()
     turn = torch.arange(config.num_frames) / config.num_frames
     low, high = math.radians(-30), math.radians(60)
     middle = low + (high - low) * number[0]
@@ -63,9 +63,9 @@ def random_orbit(config: RenderConfig, generator: torch.Generator) -> Cameras:
         waves = 1 + int(number[2] * 2)
         amplitude = number[3] * min(middle - low, high - middle)
         elevation = middle + amplitude * torch.sin(2 * math.pi * (waves * turn + number[4]))
-    # The object's apparent size varies by a tenth; the lens between 30 and 50 degrees.
+    # The lens lies between 30 and 50 degrees, the distance is 0.95 to 1.1 of what fills the frame.
     fov_y = math.radians(30 + 20 * number[5]) if number[6] < 0.4 else DEFAULT_FOV_Y
-    zoom = 0.95 + 0.15 * number[4]
+    zoom = 0.95 + 0.15 * number[7]
     radius = zoom * DEFAULT_RADIUS * math.sin(DEFAULT_FOV_Y / 2) / math.sin(fov_y / 2)
     return orbit_cameras(
         config.num_frames,
@@ -125,11 +125,16 @@ def render_dataset(
 
     Every object has a generator of its own, so that a run which stops goes on from its last whole
     shard and a subset of the objects renders as it does among all.
+
+    Raises:
+        ValueError: The folder holds a dataset of other objects or settings.
     """
     out.mkdir(parents=True, exist_ok=True)
     todo = [(id_, mesh) for id_, mesh in meshes if id_ in rows]
     listing = [asdict(rows[id_]) for id_, _ in todo]
-    (out / "objects.json").write_text(json.dumps({"config": asdict(config), "objects": listing}))
+    _write_listing(
+        out / "objects.json", {"config": asdict(config), "seed": seed, "objects": listing}
+    )
     for start in range(0, len(todo), config.shard_objects):
         path = out / f"orbits-{start // config.shard_objects:03d}.safetensors"
         chunk = todo[start : start + config.shard_objects]
@@ -162,6 +167,20 @@ def render_dataset(
         partial = path.with_suffix(".partial")
         save_file(tensors, partial)
         partial.replace(path)
+
+
+def _write_listing(path: Path, listing: dict[str, object]) -> None:
+    """Write what the dataset holds; shards name objects by their place in it, so it stays."""
+    text = json.dumps(listing)
+    if path.exists():
+        if json.loads(path.read_text()) != json.loads(text):
+            raise ValueError(
+                f"{path.parent} holds a dataset of other objects or settings; choose another folder"
+            )
+        return
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _object_seed(id_: str, seed: int) -> int:

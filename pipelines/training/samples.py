@@ -1,16 +1,19 @@
-"""A sheet of what the network makes while it trains."""
+"""Sheets of what the networks make while they train."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from einops import rearrange
 
-from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
+from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings, finished
 from pipelines.request import GenerationRequest
+from pipelines.training.dataset import network_frames, read_shards
 from pipelines.training.sheets import contact_sheet, write_png
-from pipelines.video.autoencoder import Autoencoder
+from pipelines.video.autoencoder import Autoencoder, orbit_from_frames
 from pipelines.video.dit import DiT
 from pipelines.video.text import TextEncoder
+from threed.cameras import orbit_cameras
 from threed.orbit import display_frames
 
 PROMPTS = (
@@ -35,24 +38,35 @@ SHEET_SETTINGS = EmbeddedSettings(
 
 
 def write_sample_sheet(
-    transformer: DiT, autoencoder: Autoencoder, path: Path, device: torch.device | str
+    transformer: DiT, autoencoder: Autoencoder, size: int, path: Path, device: torch.device | str
 ) -> None:
     """Draw every prompt's orbit at eight azimuths, two prompts a row, into a PNG file."""
     training = transformer.training
+    settings = replace(SHEET_SETTINGS, size=size)
     model = EmbeddedModel(
-        transformer, autoencoder, TextEncoder(), SHEET_SETTINGS, [], torch.zeros(0, 384), device
+        transformer, autoencoder, TextEncoder(), settings, [], torch.zeros(0, 384), device
     )
     rows = []
     for prompt in PROMPTS:
         request = GenerationRequest(prompt=prompt, num_frames=8)
         generator = torch.Generator().manual_seed(0)
-        steps = model.sample(request, generator)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                rows.append(display_frames(stop.value))
-                break
+        rows.append(display_frames(finished(model.sample(request, generator))))
     transformer.train(training)
     images = rearrange(torch.stack(rows), "(r two) f h w c -> r (two f) h w c", two=2)
     write_png(contact_sheet(images), path)
+
+
+def write_reconstructions(autoencoder: Autoencoder, dataset: Path, path: Path) -> None:
+    """Draw some frames of a dataset above what the autoencoder makes of them, into a PNG file."""
+    shard = next(read_shards(dataset))
+    index = torch.arange(8) * len(shard.frames) // 8
+    frames = network_frames(shard.frames[index, :2])
+    device = next(autoencoder.parameters()).device
+    with torch.no_grad():
+        decoded = autoencoder.decode(autoencoder.encode(frames.to(device))).cpu()
+    rows = []
+    for clip in (frames, decoded):
+        size = clip.shape[-1]
+        cameras = orbit_cameras(len(clip), size=size)
+        rows.append(display_frames(orbit_from_frames(clip[:, 0], cameras)))
+    write_png(contact_sheet(torch.stack(rows)), path)

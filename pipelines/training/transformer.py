@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
-from pipelines.training.optimiser import Optimiser
+from pipelines.training.optimiser import Optimiser, trapezoid
 from pipelines.video.checkpoint import save_model
 from pipelines.video.diffusion import add_noise
 from pipelines.video.dit import DiT, DiTConfig
@@ -54,14 +54,6 @@ class FlowTrainStep:
     loss: float
     clips: int
     seconds: float
-
-
-def learning_rate_factor(step: int, config: TransformerTraining) -> float:
-    """Return the trapezoid: a linear rise, a plateau, a linear fall to zero at the last step."""
-    rise = step / config.warmup_steps
-    fall_steps = max(1, round(config.decay_share * config.num_steps))
-    fall = (config.num_steps - step + 1) / fall_steps
-    return max(0.0, min(1.0, rise, fall))
 
 
 def flow_loss(
@@ -127,7 +119,8 @@ def train_transformer(
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         loss, count = flow_loss(forward, bank, clips, config.batch_frames, generator, device)
         loss.backward()
-        optimiser.step(learning_rate_factor(step, config))
+        rate = trapezoid(step, config.num_steps, config.warmup_steps, config.decay_share)
+        optimiser.step(rate)
         if time.monotonic() - saved > save_seconds or step == config.num_steps:
             optimiser.save(state)
             saved = time.monotonic()

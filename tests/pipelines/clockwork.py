@@ -2,10 +2,11 @@
 
     python -m tests.pipelines.clockwork RUNS_FOLDER
 
-The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`
-and `void` raise, `die` kills the process.
+The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`,
+`void`, `full` and `broken` raise, `die` kills the process.
 """
 
+import errno
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ from collections.abc import Generator
 
 import numpy as np
 
-from pipelines.errors import ReconstructionError
+from pipelines.errors import InstallationError, ReconstructionError
 from pipelines.jobs.records import KnownThings
 from pipelines.jobs.worker import main
 from pipelines.request import GenerationRequest
@@ -50,6 +51,11 @@ class Clockwork:
             raise RuntimeError("a secret of the program")
         if word == "void":
             raise ReconstructionError("no surface was found; try another seed")
+        if word == "full":
+            with folder.stage("orbit"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        if word == "broken":
+            raise InstallationError("/srv/weights/a.safetensors is damaged")
         if word == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         for step in range(int(number)):

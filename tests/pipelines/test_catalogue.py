@@ -13,10 +13,12 @@ from pipelines.models.catalogue import (
     CHECKSUMS_NAME,
     KNOWN_NAME,
     MODELS,
+    SETTINGS_NAME,
     ModelCard,
     find_card,
     load_model,
 )
+from pipelines.request import GenerationRequest
 
 NUM_PARAMETERS = 3 * 5 + 7
 
@@ -73,6 +75,20 @@ def test_a_header_cut_short_is_a_damaged_installation(card: ModelCard) -> None:
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(InstallationError, match="no safetensors file"):
         card.num_parameters()
+
+
+def test_what_the_model_cannot_make_is_refused_before_it_is_loaded(card: ModelCard) -> None:
+    settings = card.folder / SETTINGS_NAME
+    settings.write_text('{"size": 48, "max_frames": 20}')
+    card.check(GenerationRequest(prompt="a chair", num_frames=20, size=48))
+    with pytest.raises(RequestError, match="num_frames is 21; .* makes at most 20"):
+        card.check(GenerationRequest(prompt="a chair", num_frames=21))
+    with pytest.raises(RequestError, match="size is 64; .* makes 48 pixels"):
+        card.check(GenerationRequest(prompt="a chair", num_frames=8, size=64))
+    for damaged in ("", "{}", "[]", '{"size": "x", "max_frames": null}'):
+        settings.write_text(damaged)
+        with pytest.raises(InstallationError, match=r"settings\.json is damaged"):
+            card.check(GenerationRequest(prompt="a chair"))
 
 
 def test_names_are_unique_and_found() -> None:

@@ -108,6 +108,39 @@ def test_what_the_model_cannot_do_leaves_nothing_behind(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_refused_request_replaces_nothing_and_a_possible_one_all(tmp_path: Path) -> None:
+    _drive(VIDEO, tmp_path)
+    before = _files(tmp_path)
+
+    def overwrite(request: GenerationRequest, model: SphereModel | None) -> list[Progress]:
+        return list(generate(request, RunFolder.create(tmp_path), model, overwrite=True))
+
+    with pytest.raises(RequestError, match="makes 64, 32 pixels"):
+        overwrite(replace(VIDEO, size=128), SphereModel())
+    with pytest.raises(RequestError, match="catalogue"):
+        overwrite(replace(VIDEO, model="imagined"), None)
+    assert _files(tmp_path) == before
+    # The same request is no other one: nothing is made again.
+    assert overwrite(VIDEO, SphereModel()) == []
+    other = replace(VIDEO, seed=8)
+    overwrite(other, SphereModel())
+    _drive(other, tmp_path / "alone")
+    assert GenerationRequest.from_json((tmp_path / "request.json").read_text()) == other
+    assert torch.equal(_frames(tmp_path), _frames(tmp_path / "alone"))
+
+
+def test_a_video_taken_on_to_the_mesh_says_so_and_is_kept(tmp_path: Path) -> None:
+    _drive(VIDEO, tmp_path)
+    frames = (tmp_path / "orbit.npz").read_bytes()
+    wider = replace(VIDEO, video_only=False)
+    steps = generate(wider, RunFolder.create(tmp_path), SphereModel())
+    next(steps)
+    steps.close()
+    assert GenerationRequest.from_json((tmp_path / "request.json").read_text()) == wider
+    assert RunFolder(tmp_path).done("orbit")
+    assert (tmp_path / "orbit.npz").read_bytes() == frames
+
+
 def test_the_first_words_say_what_is_known(tmp_path: Path) -> None:
     near = _drive(VIDEO, tmp_path / "near")[0].message
     far = _drive(replace(VIDEO, prompt="a tax return"), tmp_path / "far")[0].message

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from pipelines.errors import RequestError
+from pipelines.jobs.estimate import fraction_done
 from pipelines.jobs.records import KnownThings
 from pipelines.jobs.store import JobStore, QueueLimits, new_session
 from pipelines.request import GenerationRequest
-from threed.progress import Progress, Stage
+from threed.progress import STAGES, Progress, Stage
 
 
 @pytest.fixture
@@ -145,6 +146,46 @@ def test_stage_durations_add_up_to_the_run(
     assert store.stage_seconds() == {"video": [5.0], "field": [2.5], "mesh": [2.5]}
     assert store.status(job_id).started == 100.0
     assert store.status(job_id).finished == 112.5
+
+
+@pytest.mark.parametrize("pace", [0.01, 1.0, 100.0])
+def test_the_bar_never_falls_over_a_run_at_any_pace(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, pace: float
+) -> None:
+    job_id = store.submit(GenerationRequest(prompt="a chair"), new_session())
+    now = 100.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    store.claim()
+    fractions = []
+    # Each stage at another pace than the one before it, so that no two estimates agree.
+    for index, stage in enumerate(STAGES):
+        for step in range(5):
+            now += pace * (index + 1)
+            store.publish(job_id, progress(stage, step), None)
+            fractions.append(fraction_done(store.status(job_id), store.stage_seconds()))
+    store.finish(job_id, "done")
+    fractions.append(fraction_done(store.status(job_id), store.stage_seconds()))
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert store.stage_seconds().keys() == set(STAGES)
+
+
+def test_the_time_in_which_the_program_stood_still_is_no_stages_duration(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = store.submit(request(), new_session())
+    now = 100.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    store.claim()
+    store.publish(job_id, progress("video", 3), None)
+    store.recover()
+    waiting = store.status(job_id)
+    assert (waiting.stage, waiting.stage_started, waiting.step) == (None, None, 0)
+    now += 3600.0
+    store.claim()
+    store.publish(job_id, progress("field"), None)
+    store.finish(job_id, "done")
+    assert store.stage_seconds() == {}
 
 
 def test_a_cancelled_stage_teaches_no_duration(store: JobStore) -> None:

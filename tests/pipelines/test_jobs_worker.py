@@ -1,6 +1,7 @@
 """The worker in this process and the supervised one, on a chain that only counts."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 from pipelines.jobs.records import Job
 from pipelines.jobs.store import JobStore, new_session
 from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor, SupervisorConfig
-from pipelines.jobs.worker import APOLOGY, run_job
+from pipelines.jobs.worker import APOLOGY, BROKEN, UNWRITTEN, run_job
 from pipelines.request import GenerationRequest
 from tests.pipelines.clockwork import Clockwork
 from threed.run_folder import RunFolder
@@ -79,6 +80,16 @@ def test_other_faults_are_logged_and_not_told(
     assert "a secret of the program" in caplog.text
 
 
+@pytest.mark.parametrize(("prompt", "told"), [("full", UNWRITTEN), ("broken", BROKEN)])
+def test_a_visitor_is_told_no_paths_and_the_log_is(
+    store: JobStore, caplog: pytest.LogCaptureFixture, prompt: str, told: str
+) -> None:
+    job = run_here(store, prompt)
+    assert (job.state, job.message) == ("failed", told)
+    assert "/" not in told
+    assert (str(store.folder(job)) if prompt == "full" else "/srv/weights") in caplog.text
+
+
 def test_cancel_between_steps_closes_the_generator(supervisor: Supervisor, store: JobStore) -> None:
     pid_before = wait_for(lambda: supervisor.worker_pid) and supervisor.worker_pid
     job_id = submit(store, "count 1000")
@@ -108,6 +119,26 @@ def test_a_worker_that_dies_fails_its_job_alone(supervisor: Supervisor, store: J
     assert store.status(deadly).state == "failed"
     assert "stopped" in store.status(deadly).message
     assert store.status(following).state == "done"
+
+
+def test_the_queue_goes_on_after_its_store_has_failed(
+    store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rename(old: str, new: str) -> None:
+        with sqlite3.connect(store.root / "jobs.sqlite") as database:
+            database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+        database.close()
+
+    supervisor = Supervisor(store, COMMAND, SupervisorConfig(max_backoff_seconds=0.1))
+    job_id = submit(store, "count 2")
+    rename("jobs", "away")
+    supervisor.start()
+    try:
+        wait_for(lambda: caplog.text.count("the jobs' store failed") >= 2)
+        rename("away", "jobs")
+        wait_for(lambda: store.status(job_id).state == "done")
+    finally:
+        supervisor.stop()
 
 
 def test_a_job_goes_on_where_a_stopped_program_left_it(store: JobStore) -> None:

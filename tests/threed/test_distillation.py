@@ -13,6 +13,7 @@ from threed.fit import FitConfig
 from threed.hull import HullConfig, hull_field
 from threed.orbit import OrbitVideo
 from threed.render import surface_points
+from threed.targets import cull, ray_targets
 
 CONFIG = DistillationConfig(
     num_rounds=2,
@@ -111,6 +112,12 @@ def test_new_orbits_go_where_the_input_was_not() -> None:
     assert elevations == [-25, 80, 15, 60]
     for orbit in orbits:
         torch.testing.assert_close(camera_angles(orbit)[2], camera_angles(cameras)[2])
+
+
+def test_what_was_seen_whole_leaves_no_targets() -> None:
+    orbit = sphere_orbit(size=24)
+    targets = ray_targets(orbit, torch.zeros_like(orbit.alpha), squared=True)
+    assert len(cull(hull_of(orbit), targets)) == 0
 
 
 def test_mask_is_one_where_no_view_looked_and_zero_where_one_faced() -> None:

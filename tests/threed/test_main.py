@@ -1,13 +1,16 @@
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.threed.balls import turn
-from threed.__main__ import main
+from threed.__main__ import _asked, build_parser, main
 from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
 from threed.placement import placed, turned_up
@@ -95,9 +98,37 @@ def test_another_run_in_the_folder_is_not_replaced_unasked(
         (temporary / "request.json").write_text("{}")
     (tmp_path / "clip.mp4").write_bytes(b"x" * 20)
     arguments = [str(tmp_path / "clip.mp4"), "--out", str(folder.path)]
+    assert "another run is writing" in refused(arguments, capsys)
+    folder.close()
     assert "--overwrite" in refused(arguments, capsys)
-    assert folder.done("request")
+    # The old run is given up only for one that can be done.
     assert "not a clip" in refused([*arguments, "--overwrite"], capsys)
+    assert "max_faces" in refused([*arguments, "--overwrite", "--faces", "1"], capsys)
+    assert folder.done("request")
+
+
+def test_a_changed_picture_is_another_source(tmp_path: Path) -> None:
+    """But what lies beside the pictures, such as the result, is not."""
+    (tmp_path / "a.png").write_bytes(b"1")
+    (tmp_path / "b.png").write_bytes(b"22")
+    frames = [{"file_path": "a.png"}, {"file_path": "./b"}]
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": frames}))
+
+    def asked() -> dict[str, Any]:
+        arguments = [str(tmp_path), "--out", str(tmp_path / "out")]
+        return _asked(build_parser().parse_args(arguments))
+
+    before = asked()
+    assert before["source_files"] == 3
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "c.png").write_bytes(b"3")
+    assert asked() == before
+    stat = (tmp_path / "b.png").stat()
+    os.utime(tmp_path / "b.png", ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+    touched = asked()
+    assert touched != before
+    (tmp_path / "a.png").unlink()
+    assert asked() not in (before, touched)
 
 
 def test_turning_up_keeps_every_picture() -> None:

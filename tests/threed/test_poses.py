@@ -94,3 +94,8 @@ def test_what_is_no_turn_is_refused() -> None:
 def test_impossible_settings_are_refused(config: dict[str, float]) -> None:
     with pytest.raises(RequestError, match="can be"):
         PoseConfig(**config)
+
+
+def test_a_clip_that_is_hardly_there_is_refused() -> None:
+    with pytest.raises(RequestError, match="transparent"):
+        find(0.4 * turn(), elevation_deg=15.0)

@@ -59,6 +59,18 @@ def test_turntable_does_not_depend_on_where_and_how_large_the_mesh_is(cube: Text
     assert np.mean(np.abs(ours - theirs) > 2) < 0.002
 
 
+def test_turntable_of_a_mesh_with_z_up_is_the_same(cube: TexturedMesh) -> None:
+    """A box of three lengths, so that no quarter turn maps it to itself."""
+    upright = replace(cube, vertices=cube.vertices * np.float32([1, 1.6, 0.7]))
+    turn = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
+    lying = replace(upright, vertices=upright.vertices @ turn.T, normals=cube.normals @ turn.T)
+    ours = turntable(upright, num_frames=3, size=48).astype(int)
+    same = turntable(lying, num_frames=3, size=48, up="z").astype(int)
+    other = turntable(lying, num_frames=3, size=48).astype(int)
+    assert np.mean(np.abs(same - ours) > 2) < 0.002
+    assert np.mean(np.abs(other - ours) > 2) > 0.1
+
+
 def test_background_is_the_grey_that_was_asked_for(cube: TexturedMesh) -> None:
     frames = turntable(cube, num_frames=2, size=32, background=0.5)
     assert (frames[:, 0, 0] == 128).all()

@@ -3,6 +3,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,9 @@ def test_kind_survives_and_nothing_is_pickled(tmp_path: Path) -> None:
         assert not any(arrays[name].dtype.hasobject for name in arrays.files)
 
 
-@pytest.mark.parametrize("damage", ["missing", "text", "cut", "pickled", "keys", "shape"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "text", "cut", "flipped", "pickled", "keys", "shape", "normals", "empty"]
+)
 def test_a_damaged_orbit_is_one_sentence(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "orbit.npz"
     if damage == "text":
@@ -75,11 +78,36 @@ def test_a_damaged_orbit_is_one_sentence(tmp_path: Path, damage: str) -> None:
         np.savez(path, frames=np.zeros((2, 4, 4, 4), np.uint8))
     elif damage == "shape":
         np.savez(path, frames=np.zeros((2, 4), np.uint8), c2w=0, fov_y=0, kind="orbit")
+    elif damage in ("normals", "empty"):
+        count = 0 if damage == "empty" else 2
+        np.savez(
+            path,
+            frames=np.zeros((count, 4, 4, 4), np.uint8),
+            normals=np.zeros((count, 5, 5, 3), np.int8),
+            c2w=np.eye(4)[None].repeat(count, axis=0),
+            fov_y=np.ones(count),
+            kind="orbit",
+        )
+    elif damage == "flipped":
+        write_orbit(tmp_path, random_orbit())
+        data = bytearray(path.read_bytes())
+        data[200:260] = b"\xff" * 60
+        path.write_bytes(data)
     elif damage == "cut":
         write_orbit(tmp_path, random_orbit())
         path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(RequestError, match="orbit"):
         read_orbit(path)
+
+
+def test_fields_that_disagree_are_named() -> None:
+    orbit = random_orbit(size=18)
+    for name in ("alpha", "albedo", "normals"):
+        value = getattr(orbit, name)
+        for wrong in (value[:2], value[:, :9]):
+            with pytest.raises(ValueError, match=name):
+                # The tests' own checks of types would speak before the constructor's.
+                OrbitVideo.__post_init__(SimpleNamespace(**{**vars(orbit), name: wrong}))
 
 
 def test_a_stage_is_done_only_when_its_block_ends(tmp_path: Path) -> None:
@@ -120,6 +148,7 @@ def test_a_stage_written_anew_discards_those_made_from_it(tmp_path: Path) -> Non
 def write_until_killed(path: Path, moment: int) -> bool:
     """Write a stage in another process that is killed before its n-th change; return if it was."""
     folder = RunFolder.create(path)
+    # The child is the writer; it has inherited the lock, which goes with the last that holds it.
     child = os.fork()
     if child == 0:
         calls = 0
@@ -155,6 +184,7 @@ def test_a_kill_at_any_moment_leaves_each_stage_whole_or_absent(tmp_path: Path) 
         for stage, name in (("orbit", "orbit.npz"), ("mesh", "mesh.glb")):
             with folder.stage(stage) as temporary:
                 (temporary / name).write_text("old")
+        folder.close()
         killed = write_until_killed(path, moment)
         folder = RunFolder.create(path)
         left = {str(p.relative_to(path)): p for p in path.rglob("*") if p.is_file()}
@@ -205,8 +235,28 @@ def test_an_unused_folder_is_taken_back_and_a_used_one_stays(tmp_path: Path) -> 
     assert folder.done("request")
 
 
-def test_two_runs_cannot_write_at_once(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path / "run")
-    with folder.stage("field"), pytest.raises(RequestError, match="another run"):
-        RunFolder.create(tmp_path / "run")
-    assert os.listdir(folder.path) == [".stages"]
+def test_two_runs_cannot_write_into_one_folder(tmp_path: Path) -> None:
+    """From the first's creation to its end, in a stage or between two; looking is always free."""
+    path = tmp_path / "run"
+    with RunFolder.create(path) as folder:
+        with pytest.raises(RequestError, match="another run is writing there"):
+            RunFolder.create(path)
+        with folder.stage("field"), pytest.raises(RequestError, match="another run"):
+            RunFolder.create(path)
+        assert RunFolder(path).done("field")
+        assert os.listdir(path) == [".stages"]
+    second = RunFolder.create(path)
+    with pytest.raises(AssertionError):
+        folder.discard("field")
+    del second
+    RunFolder.create(path).close()
+
+
+def test_a_folder_that_was_taken_back_is_free(tmp_path: Path) -> None:
+    first = RunFolder.create(tmp_path / "run")
+    first.remove_if_empty()
+    second = RunFolder.create(tmp_path / "run")
+    first.remove_if_empty()
+    with second.stage("field"):
+        pass
+    assert second.done("field")

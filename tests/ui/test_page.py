@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 import app
+from pipelines.errors import RequestError
 from pipelines.jobs.store import JobStore
 from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
-from pipelines.request import GenerationRequest
+from pipelines.request import FRAMES_RANGE, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
 from ui.desk import Desk
 from ui.page import Shown, build_page, panel_values
@@ -88,6 +89,13 @@ def test_a_visitor_keeps_the_key_that_was_given_out_and_no_other(desk: Desk) -> 
     assert desk.session(key) == key
     strangers: list[object] = ["", "../..", 7, {"a": 1}, None]
     assert len({desk.session(stranger) for stranger in strangers} | {key}) == len(strangers) + 1
+
+
+def test_what_the_model_cannot_make_never_enters_the_queue(desk: Desk) -> None:
+    session = desk.session(None)
+    with pytest.raises(RequestError, match="makes at most"):
+        desk.submit(GenerationRequest(prompt="a chair", num_frames=FRAMES_RANGE[1]), session)
+    assert desk.jobs(session) == []
 
 
 def test_a_visitor_reaches_nobody_elses_job(desk: Desk) -> None:

@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.jobs.records import Job, KnownThings
-from pipelines.request import GenerationRequest
+from pipelines.models.catalogue import MODELS
+from pipelines.request import FRAMES_RANGE, GenerationRequest
 from threed.report import Report
-from ui.compose import EXAMPLES, read_request
+from ui.compose import EXAMPLES, frames_words, read_request
 from ui.gallery import latest_stage, preview_html
 from ui.progress import known_html, status_html
 from ui.report import report_html
@@ -46,6 +47,12 @@ def test_the_untouched_form_is_the_default_request() -> None:
 def test_every_example_is_a_request() -> None:
     for example in EXAMPLES:
         assert read_request(example, *DEFAULTS[1:]).prompt == example
+
+
+def test_the_form_names_the_models_own_longest_clip() -> None:
+    card = MODELS[0]
+    assert frames_words([card]) == f"{FRAMES_RANGE[0]} to {card.max_frames}"
+    assert frames_words([]) == "{} to {}".format(*FRAMES_RANGE)
 
 
 def test_a_refusal_calls_the_fields_what_the_page_calls_them() -> None:

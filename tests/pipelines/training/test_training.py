@@ -14,11 +14,11 @@ from pipelines.training.features import (
     orbit_feature,
     retrieval_rank,
 )
+from pipelines.training.optimiser import trapezoid
 from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.training.transformer import (
     TransformerTraining,
     export_average,
-    learning_rate_factor,
     train_transformer,
 )
 from pipelines.video.checkpoint import load_transformer
@@ -80,8 +80,7 @@ def test_given_frames_carry_their_own_latents_and_others_nothing() -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
-    config = TransformerTraining(num_steps=100, warmup_steps=10, decay_share=0.2)
-    factors = [learning_rate_factor(step, config) for step in range(1, 101)]
+    factors = [trapezoid(step, 100, 10, 0.2) for step in range(1, 101)]
     assert factors[0] == pytest.approx(0.1) and factors[9:80] == [1.0] * 71
     assert factors[-1] == pytest.approx(0.05) and factors[-2] == pytest.approx(0.1)
 
@@ -112,6 +111,17 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     export_average(broken / "state.safetensors", CONFIG, broken / "model.safetensors")
     assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
     assert load_transformer(whole / "model.safetensors").config == CONFIG
+
+
+def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    _train(tmp_path, 1)
+    config = TransformerTraining(num_steps=2)
+    other = DiT(replace(CONFIG, depth=2))
+    steps = train_transformer(
+        other, make_bank(), config, CLIPS, tmp_path / "state.safetensors", seed=0
+    )
+    with pytest.raises(ValueError, match="another network"):
+        next(steps)
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
