@@ -61,7 +61,7 @@ def export_glb(
             for entry in tree["materials"]:
                 entry["extensions"] = {"KHR_materials_unlit": {}}
 
-    data = trimesh.exchange.gltf.export_glb(
+    data = trimesh.exchange.gltf.export_glb(  # pyright: ignore[reportAttributeAccessIssue]
         scene, include_normals=True, unitize_normals=True, tree_postprocessor=finish
     )
     write_whole(path, data)

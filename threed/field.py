@@ -82,10 +82,10 @@ class Field(nn.Module):
             for plane in self.planes.plane_coefs:
                 plane.copy_(0.01 * (2 * torch.rand(plane.shape, generator=generator) - 1))
             for layer in (self.colour[0], self.colour[2]):
-                noise = torch.randn(layer.weight.shape, generator=generator)
-                layer.weight.copy_(noise * (2 / layer.weight.shape[1]) ** 0.5)
-                layer.bias.zero_()
-            self.colour[2].bias.copy_(torch.logit(colour.clamp(0.02, 0.98)))
+                noise = torch.randn(layer.weight.shape, generator=generator)  # pyright: ignore[reportArgumentType, reportCallIssue]
+                layer.weight.copy_(noise * (2 / layer.weight.shape[1]) ** 0.5)  # pyright: ignore[reportCallIssue, reportIndexIssue]
+                layer.bias.zero_()  # pyright: ignore[reportCallIssue]
+            self.colour[2].bias.copy_(torch.logit(colour.clamp(0.02, 0.98)))  # pyright: ignore[reportCallIssue]
 
     @property
     def size(self) -> Float[Tensor, "3"]:

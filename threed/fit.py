@@ -151,7 +151,7 @@ def descend(
         loss = _accumulate(field, band, batches[step % len(batches)], config, sharpness)
         width = round(config.spread * (1 - 2 * progress))
         if width > 0:
-            field.distance.grad = spread(field.distance.grad, width)
+            field.distance.grad = spread(field.distance.grad, width)  # pyright: ignore[reportArgumentType]
         shape.step(_anneal(config.distance_rate, progress))
         colour.step(_anneal(config.colour_rate, progress))
         preview = None
@@ -247,6 +247,6 @@ def preview_frame(
     cameras = cameras.resized(round(cameras.width * scale), round(cameras.height * scale))
     seen = render_views(field, cameras)
     # Light that is baked into the frames must not be put on a second time.
-    colour = seen.albedo if orbit.normals is None else shade(seen.albedo, seen.normals)
+    colour = seen.albedo if orbit.normals is None else shade(seen.albedo, seen.normals)  # pyright: ignore[reportArgumentType]
     frame = (colour + 1 - seen.alpha[..., None]).clamp(0, 1)[0]
     return (frame * 255).round().byte().cpu().numpy()

@@ -184,8 +184,8 @@ def distance_to_surface(
 ) -> Float[Tensor, "depth height width"]:
     """Return the signed distance in voxels of the boundary between vertices, negative inside."""
     occupied = inside.cpu().numpy()
-    outer = ndimage.distance_transform_edt(~occupied) - 0.5
-    inner = ndimage.distance_transform_edt(occupied) - 0.5
+    outer = ndimage.distance_transform_edt(~occupied) - 0.5  # pyright: ignore[reportOperatorIssue]
+    inner = ndimage.distance_transform_edt(occupied) - 0.5  # pyright: ignore[reportOperatorIssue]
     distance = np.where(occupied, -inner, outer).astype(np.float32)
     smooth = ndimage.gaussian_filter(distance, 1.0)
     # Smoothing takes the stairs away; what is one voxel thin must survive it.
@@ -199,7 +199,7 @@ def redistance(
     """Return a distance kept within a band of its zero and made true to length beyond it."""
     values = distance.detach().cpu().numpy()
     near = near_surface(values < 0)
-    gap, nearest = ndimage.distance_transform_edt(~near, return_indices=True)
+    gap, nearest = ndimage.distance_transform_edt(~near, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     base = np.abs(values[tuple(nearest)]).clip(max=1.5)
     far = np.where(values < 0, -1, 1) * (base + gap)
     keep = near | ((gap < band) & (np.abs(values) < band + 1))

@@ -100,8 +100,10 @@ def _simplified(
     while True:
         new_vertices, new_faces = vertices, faces
         if len(faces) > target:
-            new_vertices, new_faces = fast_simplification.simplify(
-                vertices.astype(np.float32), faces.astype(np.int32), target_count=target
+            new_vertices, new_faces = fast_simplification.simplify(  # pyright: ignore[reportAssignmentType]
+                vertices.astype(np.float32),  # pyright: ignore[reportArgumentType]
+                faces.astype(np.int32),
+                target_count=target,  # pyright: ignore[reportArgumentType]
             )
         new_vertices, new_faces = part_touching_sheets(
             new_vertices.astype(np.float64), new_faces.astype(np.int64)
@@ -203,7 +205,7 @@ def _adjacency(num_vertices: int, faces: Int[np.ndarray, "face 3"]) -> csr_matri
     ends = (np.concatenate([start, end]), np.concatenate([end, start]))
     matrix = coo_matrix((ones, ends), shape=(num_vertices, num_vertices)).tocsr()
     matrix.data[:] = 1
-    return matrix
+    return matrix  # pyright: ignore[reportReturnType]
 
 
 def _taubin(

@@ -127,7 +127,7 @@ def nearest_distances(
     points: Float[np.ndarray, "sample 3"], targets: Float[np.ndarray, "target 3"]
 ) -> Float[np.ndarray, " sample"]:
     """Return each point's distance to the nearest target."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
     return cKDTree(targets).query(points)[0]
 
@@ -175,8 +175,8 @@ def _occupied(
 
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(
-        open3d.core.Tensor(vertices.astype(np.float32)),
-        open3d.core.Tensor(faces.astype(np.uint32)),
+        open3d.core.Tensor(vertices.astype(np.float32)),  # pyright: ignore[reportCallIssue]
+        open3d.core.Tensor(faces.astype(np.uint32)),  # pyright: ignore[reportCallIssue]
     )
-    query = open3d.core.Tensor(points.astype(np.float32))
+    query = open3d.core.Tensor(points.astype(np.float32))  # pyright: ignore[reportCallIssue]
     return scene.compute_occupancy(query, nsamples=3).numpy() > 0.5

@@ -100,7 +100,7 @@ def turntable(
 
 def _upright(vectors: Float[np.ndarray, "vector 3"], up: Up) -> Float[np.ndarray, "vector 3"]:
     """Return vectors in a world whose up is +y."""
-    return vectors if up == "y" else vectors[:, [0, 2, 1]] * np.float32([1, 1, -1])
+    return vectors if up == "y" else vectors[:, [0, 2, 1]] * np.float32([1, 1, -1])  # pyright: ignore[reportArgumentType]
 
 
 def _to_bytes(

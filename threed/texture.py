@@ -235,4 +235,4 @@ def _filled(image: np.ndarray, mask: Bool[np.ndarray, "height width"]) -> np.nda
     if mask.all() or not mask.any():
         return image
     nearest = distance_transform_edt(~mask, return_distances=False, return_indices=True)
-    return image[tuple(nearest)]
+    return image[tuple(nearest)]  # pyright: ignore[reportArgumentType]

@@ -17,12 +17,12 @@ from pipelines.request import (
 )
 
 EXAMPLES = (
-    "a wooden chair",
-    "a red sports car",
-    "a palm tree",
-    "a treasure chest",
-    "a padlock",
-    "a mushroom",
+    "a snowy pine tree",
+    "a ketchup bottle",
+    "a pink gem",
+    "a donut",
+    "a pie",
+    "a Christmas tree",
 )
 """Things that the embedded model draws well."""
 # Drawn in the browser, so that the dice needs no server.
