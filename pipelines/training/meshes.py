@@ -1,12 +1,12 @@
 """GLB files to tensors: one packed file that a machine without trimesh can render from.
 
 Every mesh is brought to float32 vertices in the unit sphere, int32 faces, one sRGB colour a face
-and, where it has a texture, the corners' texture coordinates and the texture itself.
+and, where it has textures, the corners' texture coordinates and the textures themselves.
 """
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class PackedMesh:
-    """A mesh with flat colours, or with one texture."""
+    """A mesh with flat colours, or with textures."""
 
     vertices: Float[Tensor, "vertex 3"]
     """Positions inside the unit sphere, +y up, front towards +z."""
@@ -28,8 +28,14 @@ class PackedMesh:
     colours: UInt8[Tensor, "face 3"]
     """sRGB colour of each face; what the texture is multiplied by where there is one."""
     uv: Float[Tensor, "face 3 2"] | None
-    """Texture coordinates of each corner, v upwards; None without a texture."""
-    texture: UInt8[Tensor, "rows columns 3"] | None
+    """Texture coordinates of each corner, v upwards; None where no face has a texture."""
+    textures: UInt8[Tensor, "texture rows columns 3"] | None
+    """The different textures, brought to the size of the largest."""
+    texture_index: Int[Tensor, " face"] | None
+    """Which texture a face has; -1 is none."""
+
+
+FIELDS = tuple(field.name for field in fields(PackedMesh))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +79,7 @@ def read_glb(path: Path) -> PackedMesh:
     A part without a material is white, or has its faces' own colours.
 
     Raises:
-        ValueError: The file holds no triangles, or several textures.
+        ValueError: The file holds no triangles.
     """
     import trimesh
 
@@ -81,18 +87,19 @@ def read_glb(path: Path) -> PackedMesh:
     parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
     if not parts or not sum(len(part.faces) for part in parts):
         raise ValueError(f"{path} holds no triangles")
-    offset, vertices, faces, colours, uvs, texture = 0, [], [], [], [], None
+    offset, vertices, faces, colours, uvs, index = 0, [], [], [], [], []
+    images: list[np.ndarray] = []
     for part in parts:
         colour, image = _appearance(part.visual)
-        colours.append(np.broadcast_to(colour, (len(part.faces), 3)))
+        num_faces = len(part.faces)
+        colours.append(np.broadcast_to(colour, (num_faces, 3)))
         uv = getattr(part.visual, "uv", None)
         if image is not None and uv is not None:
-            if texture is not None and not np.array_equal(texture, image):
-                raise ValueError(f"{path} has several textures; at most one is read")
-            texture = image
+            index.append(np.full(num_faces, _place(image, images)))
             uvs.append(np.asarray(uv, np.float32)[part.faces])
         else:
-            uvs.append(np.full((len(part.faces), 3, 2), np.nan, np.float32))
+            index.append(np.full(num_faces, -1))
+            uvs.append(np.zeros((num_faces, 3, 2), np.float32))
         vertices.append(np.asarray(part.vertices, np.float32))
         faces.append(np.asarray(part.faces, np.int32) + offset)
         offset += len(part.vertices)
@@ -104,8 +111,31 @@ def read_glb(path: Path) -> PackedMesh:
         vertices=torch.from_numpy(points),
         faces=torch.from_numpy(np.concatenate(faces)),
         colours=torch.from_numpy(np.concatenate(colours)),
-        uv=None if texture is None else torch.from_numpy(np.concatenate(uvs)),
-        texture=None if texture is None else torch.from_numpy(texture.copy()),
+        uv=torch.from_numpy(np.concatenate(uvs)) if images else None,
+        textures=torch.from_numpy(_stacked(images)) if images else None,
+        texture_index=torch.from_numpy(np.concatenate(index)) if images else None,
+    )
+
+
+def _place(image: np.ndarray, images: list[np.ndarray]) -> int:
+    """Return the image's place in the list, to which it is added if it is new."""
+    for place, other in enumerate(images):
+        if np.array_equal(image, other):
+            return place
+    images.append(image)
+    return len(images) - 1
+
+
+def _stacked(images: list[np.ndarray]) -> np.ndarray:
+    """Return the images as one array, the smaller ones with their texels repeated."""
+    rows, columns = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    return np.stack(
+        [
+            image[np.arange(rows) * image.shape[0] // rows][
+                :, np.arange(columns) * image.shape[1] // columns
+            ]
+            for image in images
+        ]
     )
 
 
@@ -129,7 +159,7 @@ def write_packed(meshes: dict[str, PackedMesh], path: Path) -> None:
     """Write meshes by id into one safetensors file, atomically."""
     tensors = {}
     for id_, mesh in meshes.items():
-        for field in ("vertices", "faces", "colours", "uv", "texture"):
+        for field in FIELDS:
             value = getattr(mesh, field)
             if value is not None:
                 tensors[f"{id_}/{field}"] = value.contiguous()
@@ -148,17 +178,19 @@ def read_packed(path: Path) -> Iterator[tuple[str, PackedMesh]]:
         for id_ in sorted(fields):
             values: dict[str, Any] = {
                 name: file.get_tensor(f"{id_}/{name}") if name in fields[id_] else None
-                for name in ("vertices", "faces", "colours", "uv", "texture")
+                for name in FIELDS
             }
             yield id_, PackedMesh(**values)
 
 
-def sample_texture(
-    texture: UInt8[Tensor, "rows columns 3"], uv: Float[Tensor, "pixel 2"]
+def sample_textures(
+    textures: UInt8[Tensor, "texture rows columns 3"],
+    index: Int[Tensor, " pixel"],
+    uv: Float[Tensor, "pixel 2"],
 ) -> Float[Tensor, "pixel 3"]:
-    """Return sRGB colours in [0, 1] of the nearest texels; the texture repeats at its borders."""
-    rows, columns = texture.shape[:2]
+    """Return sRGB colours in [0, 1] of the nearest texels; a texture repeats at its borders."""
+    rows, columns = textures.shape[1:3]
     wrapped = uv - uv.floor()
     column = (wrapped[:, 0] * columns).long().clamp(max=columns - 1)
     row = ((1 - wrapped[:, 1]) * rows).long().clamp(0, rows - 1)
-    return texture[row, column].float() / 255
+    return textures[index, row, column].float() / 255

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.training.meshes import CaptionRow, PackedMesh, sample_texture
+from pipelines.training.meshes import FIELDS, CaptionRow, PackedMesh, sample_textures
 from threed.cameras import DEFAULT_FOV_Y, DEFAULT_RADIUS, Cameras, orbit_cameras
 from threed.rasterize import average_samples, rasterize
 
@@ -91,10 +91,12 @@ def render_mesh(
     hit = fragments.face >= 0
     face = fragments.face[hit]
     colour = mesh.colours[face].float() / 255
-    if mesh.uv is not None and mesh.texture is not None:
-        textured = ~mesh.uv[:, 0, 0].isnan()[face]
+    if mesh.uv is not None and mesh.textures is not None and mesh.texture_index is not None:
+        index = mesh.texture_index[face]
+        textured = index >= 0
         uv = torch.einsum("pk,pkc->pc", fragments.barycentric[hit], mesh.uv[face])
-        colour[textured] = colour[textured] * sample_texture(mesh.texture, uv[textured])
+        texel = sample_textures(mesh.textures, index[textured], uv[textured])
+        colour[textured] = colour[textured] * texel
     a, b, c = mesh.vertices[mesh.faces.long()].unbind(dim=1)
     face_normal = F.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-12)
     normal = face_normal[face]
@@ -188,10 +190,7 @@ def _object_seed(id_: str, seed: int) -> int:
 
 
 def _to(mesh: PackedMesh, device: str) -> PackedMesh:
+    values = {name: getattr(mesh, name) for name in FIELDS}
     return PackedMesh(
-        vertices=mesh.vertices.to(device),
-        faces=mesh.faces.to(device),
-        colours=mesh.colours.to(device),
-        uv=None if mesh.uv is None else mesh.uv.to(device),
-        texture=None if mesh.texture is None else mesh.texture.to(device),
+        **{name: None if value is None else value.to(device) for name, value in values.items()}
     )

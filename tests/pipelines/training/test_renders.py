@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from torch.testing import assert_close
 
 from pipelines.training.dataset import network_frames, read_listing, read_shards
@@ -49,6 +50,27 @@ def test_a_balls_normals_point_away_from_its_centre_and_its_colour_is_srgb(tmp_p
     grey = (box[:, 0][box[:, 3] > 0.99] + 1) / 2
     # Linear 0.2158 is sRGB 0.502; trimesh keeps factors in eight bits.
     assert_close(grey, torch.full_like(grey, 0.502), atol=0.012, rtol=0)
+
+
+def test_parts_keep_their_own_textures_whatever_the_sizes(tmp_path: Path) -> None:
+    """Two quads with textures of different sizes and a plain one, each in its own colour."""
+    scene = trimesh.Scene()
+    for place, (colour, side) in enumerate((("red", 4), ("blue", 16), (None, 0))):
+        quad = trimesh.Trimesh(
+            np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]) + [1.5 * place, 0, 0],
+            [[0, 1, 2], [0, 2, 3]],
+        )
+        material = trimesh.visual.material.PBRMaterial(
+            baseColorTexture=Image.new("RGB", (side, side), colour) if colour else None,
+            baseColorFactor=[255, 255, 255, 255] if colour else [0, 255, 0, 255],
+        )
+        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+        quad.visual = trimesh.visual.TextureVisuals(uv=corners, material=material)
+        scene.add_geometry(quad)
+    scene.export(tmp_path / "quads.glb")
+    frame = network_frames(render_mesh(read_glb(tmp_path / "quads.glb"), orbit_cameras(1, size=48), 1))[0]
+    colours = frame[:3, frame[3] == 1].T.unique(dim=0)
+    assert_close(colours, torch.tensor([[-1.0, -1, 1], [-1, 1, -1], [1, -1, -1]]))
 
 
 def test_an_empty_pixel_is_empty_in_every_channel(tmp_path: Path) -> None:
