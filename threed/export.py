@@ -9,7 +9,7 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from threed.texture import TexturedMesh
+from threed.textured_mesh import TexturedMesh
 
 GENERATOR = "Lathe"
 

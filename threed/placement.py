@@ -7,7 +7,7 @@ import torch
 
 from threed.dataset import Up
 from threed.orbit import OrbitVideo
-from threed.texture import TexturedMesh
+from threed.textured_mesh import TexturedMesh
 
 Origin = Literal["centre", "feet"]
 

@@ -16,7 +16,7 @@ from threed.dataset import Up
 from threed.export import write_whole
 from threed.orbit import OrbitVideo, shade
 from threed.rasterize import average_samples, rasterize
-from threed.texture import TexturedMesh
+from threed.textured_mesh import TexturedMesh
 
 SAMPLES = 2
 

@@ -22,7 +22,8 @@ from threed.progress import Progress, Stage
 from threed.render import render_views
 from threed.report import Report, verdict
 from threed.run_folder import RunFolder
-from threed.texture import TexturedMesh, bake, unwrap
+from threed.texture import bake, unwrap
+from threed.textured_mesh import TexturedMesh
 
 TEXTURE_RANGE = (64, 8192)
 # Steps that bring nothing to see are passed on this often, in seconds.

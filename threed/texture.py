@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xatlas
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +20,7 @@ from threed.cameras import Cameras, project
 from threed.mesh import Mesh, Surface
 from threed.orbit import OrbitVideo
 from threed.rasterize import rasterize
+from threed.textured_mesh import TexturedMesh
 
 ATLAS_SIZE, ATLAS_PADDING = 1024, 4
 # Charts that may grow without end cost seconds and gain nothing: xatlas tries every border face
@@ -46,18 +47,6 @@ class UnwrappedMesh:
     uv: Float[np.ndarray, "vertex 2"]
     """In [0, 1], v up."""
     faces: Int[np.ndarray, "face 3"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TexturedMesh:
-    """An unwrapped mesh with the picture that its UVs point into."""
-
-    vertices: Float[np.ndarray, "vertex 3"]
-    normals: Float[np.ndarray, "vertex 3"]
-    uv: Float[np.ndarray, "vertex 2"]
-    faces: Int[np.ndarray, "face 3"]
-    texture: UInt8[np.ndarray, "height width 3"]
-    """sRGB base colour, row 0 at v = 1."""
 
 
 def vertex_normals(

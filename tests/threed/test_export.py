@@ -10,7 +10,8 @@ import trimesh
 from tests.threed.solids import Solid, ball, box, by_side, photograph, plain
 from threed.export import export_glb, load_glb
 from threed.mesh import MeshConfig, extract_mesh
-from threed.texture import TexturedMesh, bake, unwrap
+from threed.texture import bake, unwrap
+from threed.textured_mesh import TexturedMesh
 
 VALIDATOR = Path(__file__).with_name("gltf_validate.mjs")
 PROVENANCE = {"prompt": "a wooden \u201cchair\u201d", "seed": 7, "model": "embedded"}

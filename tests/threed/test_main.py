@@ -15,7 +15,7 @@ from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
 from threed.placement import placed, turned_up
 from threed.run_folder import RunFolder
-from threed.texture import TexturedMesh
+from threed.textured_mesh import TexturedMesh
 from threed.video_io import write_mp4
 
 

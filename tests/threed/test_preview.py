@@ -11,7 +11,8 @@ from tests.threed.solids import Solid, ball, box, by_side, photograph, plain
 from threed.cameras import orbit_cameras
 from threed.mesh import MeshConfig, extract_mesh
 from threed.preview import render_mesh, turntable, write_webp
-from threed.texture import TexturedMesh, bake, unwrap
+from threed.texture import bake, unwrap
+from threed.textured_mesh import TexturedMesh
 
 CUBE = Solid(distance=box(0.45), colour=by_side)
 RADIUS, DISTANCE = 0.6, 3.2

@@ -4,7 +4,8 @@ import torch
 
 from tests.threed.solids import Solid, ball, box, by_side, photograph, plain, union
 from threed.mesh import MeshConfig, extract_mesh
-from threed.texture import TexturedMesh, UnwrappedMesh, bake, unwrap, vertex_normals
+from threed.texture import UnwrappedMesh, bake, unwrap, vertex_normals
+from threed.textured_mesh import TexturedMesh
 
 SIZE = 256
 ORANGE = (0.9, 0.5, 0.2)

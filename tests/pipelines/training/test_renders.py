@@ -68,7 +68,9 @@ def test_parts_keep_their_own_textures_whatever_the_sizes(tmp_path: Path) -> Non
         quad.visual = trimesh.visual.TextureVisuals(uv=corners, material=material)
         scene.add_geometry(quad)
     scene.export(tmp_path / "quads.glb")
-    frame = network_frames(render_mesh(read_glb(tmp_path / "quads.glb"), orbit_cameras(1, size=48), 1))[0]
+    frame = network_frames(
+        render_mesh(read_glb(tmp_path / "quads.glb"), orbit_cameras(1, size=48), 1)
+    )[0]
     colours = frame[:3, frame[3] == 1].T.unique(dim=0)
     assert_close(colours, torch.tensor([[-1.0, -1, 1], [-1, 1, -1], [1, -1, -1]]))
 

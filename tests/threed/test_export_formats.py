@@ -1,0 +1,151 @@
+"""The formats, each read back by a program that is not ours."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+from pxr import Usd, UsdGeom, UsdValidation
+
+from tests.threed.egg import egg
+from threed.cameras import orbit_cameras
+from threed.dataset import read_dataset
+from threed.errors import RequestError
+from threed.export import export_glb
+from threed.export_formats import (
+    FORMATS,
+    PRINT_MM,
+    dataset_bytes,
+    find_format,
+    gif_bytes,
+    obj_bytes,
+    ply_bytes,
+    stl_bytes,
+    vertex_colours,
+    webp_bytes,
+)
+from threed.orbit import OrbitVideo
+from threed.preview import render_mesh, turntable, write_webp
+from threed.run_folder import write_orbit
+from threed.textured_mesh import TexturedMesh, read_own_glb
+from threed.usdz import ALIGNMENT, usdz_bytes
+
+
+@pytest.fixture(scope="module")
+def mesh() -> TexturedMesh:
+    """An egg, so that no two axes can be mistaken for one another; each corner has its colour."""
+    return egg()
+
+
+@pytest.fixture(scope="module")
+def run(mesh: TexturedMesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    orbit = render_mesh(mesh, orbit_cameras(8, size=32))
+    write_orbit(folder, OrbitVideo(**{**vars(orbit), "normals": None}))
+    export_glb(mesh, folder / "mesh.glb", unlit=False, extras={})
+    write_webp(turntable(mesh, num_frames=12, size=64), folder / "preview.webp")
+    return folder
+
+
+def test_our_reader_reads_what_our_writer_writes(mesh: TexturedMesh, run: Path) -> None:
+    again = read_own_glb(run / "mesh.glb")
+    np.testing.assert_array_equal(again.vertices, mesh.vertices)
+    np.testing.assert_array_equal(again.faces, mesh.faces)
+    np.testing.assert_array_equal(again.texture, mesh.texture)
+    np.testing.assert_allclose(again.uv, mesh.uv, atol=1e-6)
+    np.testing.assert_allclose(again.normals, mesh.normals, atol=1e-6)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 11, 40, 400, -10])
+def test_a_damaged_glb_is_refused_in_words(run: Path, tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "mesh.glb"
+    path.write_bytes((run / "mesh.glb").read_bytes()[:cut])
+    with pytest.raises(RequestError, match="no mesh of this program"):
+        read_own_glb(path)
+
+
+def test_obj_brings_its_material_and_texture(mesh: TexturedMesh, tmp_path: Path) -> None:
+    zipfile.ZipFile(io.BytesIO(obj_bytes(mesh))).extractall(tmp_path)
+    body = trimesh.load(tmp_path / "mesh.obj", process=False)
+    np.testing.assert_allclose(body.vertices[body.faces], mesh.vertices[mesh.faces], atol=1e-5)
+    np.testing.assert_allclose(body.visual.uv[body.faces], mesh.uv[mesh.faces], atol=1e-5)
+    np.testing.assert_array_equal(np.array(body.visual.material.image), mesh.texture)
+
+
+def test_ply_has_the_textures_colours_at_its_vertices(mesh: TexturedMesh) -> None:
+    body = trimesh.load(io.BytesIO(ply_bytes(mesh)), file_type="ply", process=False)
+    np.testing.assert_array_equal(body.vertices, mesh.vertices)
+    np.testing.assert_array_equal(body.faces, mesh.faces)
+    np.testing.assert_array_equal(body.visual.vertex_colors[:, :3], vertex_colours(mesh))
+    # The egg's colour is its position.
+    wanted = (mesh.vertices / np.abs(mesh.vertices).max(axis=0) + 1) / 2
+    assert np.abs(vertex_colours(mesh) / 255 - wanted).max() < 0.05
+
+
+def test_stl_stands_upright_in_millimetres(mesh: TexturedMesh) -> None:
+    body = trimesh.load(io.BytesIO(stl_bytes(mesh)), file_type="stl")
+    assert body.is_volume
+    size = np.ptp(mesh.vertices, axis=0)
+    np.testing.assert_allclose(body.extents, size[[0, 2, 1]] / size.max() * PRINT_MM, rtol=1e-4)
+    assert body.bounds[0, 2] == pytest.approx(0.0, abs=1e-4)
+    np.testing.assert_allclose(body.bounds.mean(axis=0)[:2], 0.0, atol=1e-3)
+
+
+def test_usdz_passes_pixars_checks_and_gives_the_mesh_back(
+    mesh: TexturedMesh, tmp_path: Path
+) -> None:
+    path = tmp_path / "mesh.usdz"
+    path.write_bytes(usdz_bytes(mesh))
+    stage = Usd.Stage.Open(str(path))
+    known = UsdValidation.ValidationRegistry()
+    names = [validator.name for validator in known.GetAllValidatorMetadata()]
+    assert len(names) > 20
+    checks = UsdValidation.ValidationContext([known.GetOrLoadValidatorByName(n) for n in names])
+    assert [error.GetErrorAsString() for error in checks.Validate(stage)] == []
+    body = UsdGeom.Mesh(stage.GetPrimAtPath("/Object/Surface"))
+    np.testing.assert_allclose(body.GetPointsAttr().Get(), mesh.vertices, atol=1e-5)
+    assert list(body.GetFaceVertexIndicesAttr().Get()) == mesh.faces.reshape(-1).tolist()
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        data = path.read_bytes()
+        for entry in archive.infolist():
+            header = data[entry.header_offset : entry.header_offset + 30]
+            extra = int.from_bytes(header[28:30], "little")
+            start = entry.header_offset + 30 + len(entry.filename) + extra
+            assert start % ALIGNMENT == 0
+            assert entry.compress_type == zipfile.ZIP_STORED
+
+
+def test_the_data_set_opens_as_it_is(run: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(io.BytesIO(dataset_bytes(run))).extractall(tmp_path)
+    orbit, up = read_dataset(tmp_path, 32)
+    assert orbit.num_frames == 8
+    assert up == "y"
+
+
+def test_turntables_turn_for_ever_and_show_the_mesh(run: Path) -> None:
+    with Image.open(run / "preview.webp") as source:
+        wanted = np.array(source.convert("RGB"), dtype=float)
+    for data in (gif_bytes(run), webp_bytes(run)):
+        with Image.open(io.BytesIO(data)) as image:
+            assert getattr(image, "n_frames", 1) == 12
+            assert image.info["loop"] == 0
+            assert np.abs(np.array(image.convert("RGB"), dtype=float) - wanted).mean() < 6
+
+
+def test_before_there_is_a_mesh_the_orbit_turns(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").symlink_to(run / "images")
+    for data in (gif_bytes(tmp_path), webp_bytes(tmp_path)):
+        with Image.open(io.BytesIO(data)) as image:
+            assert getattr(image, "n_frames", 1) == 8
+            assert image.width == 256
+
+
+def test_the_same_run_makes_the_same_bytes(run: Path) -> None:
+    for known in FORMATS:
+        assert known.make(run) == known.make(run), known.name
+        assert find_format(known.name) is known
+    assert find_format("../../mesh.glb") is None
