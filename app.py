@@ -1,7 +1,8 @@
 """Starts the page and its worker: python app.py
 
 GRADIO_SERVER_PORT or PORT chooses the port (7860), GRADIO_SERVER_NAME the address (this machine
-only, or everywhere on a Hugging Face Space), LATHE_RUNS the folder that keeps the runs.
+only, or everywhere on a Hugging Face Space), LATHE_RUNS the folder that keeps the runs,
+LATHE_EXECUTOR where jobs run (process, or inline).
 """
 
 import os
@@ -15,8 +16,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from pipelines.jobs.executor import open_executor
 from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import Supervisor
 from ui.desk import Desk, runs_root
 from ui.page import build_page
 from ui.theme import look
@@ -29,7 +30,7 @@ MAX_UPLOAD = "1mb"
 def open_desk() -> Desk:
     """Return a desk over the runs folder; its worker is not started yet."""
     store = JobStore(runs_root())
-    return Desk(store, Supervisor(store), served=Path(get_upload_folder()))
+    return Desk(store, open_executor(store), served=Path(get_upload_folder()))
 
 
 def build_app(desk: Desk | None = None) -> gr.Blocks:

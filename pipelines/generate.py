@@ -13,7 +13,7 @@ from pipelines.models.catalogue import check_limits, load_model
 from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.request import GenerationRequest
 from threed.orbit import OrbitVideo, display_frames
-from threed.progress import Progress
+from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.report import Report
 from threed.run_folder import RunFolder, read_orbit, write_orbit
@@ -46,6 +46,7 @@ def generate(
         RequestError: The model cannot do what is asked, or the folder holds another request.
         InstallationError: The model's weights are missing or damaged.
         ReconstructionError: The orbit video yields no surface.
+        EarlyStop: It was thrown in; a video that was being drawn is kept as it was by then.
     """
     replacing = overwrite and _holds_another(request, folder)
     try:
@@ -65,9 +66,11 @@ def generate(
         raise
     yield _video_progress(0, 1, familiarity_message(request.prompt, model))
     if not folder.done("orbit"):
-        orbit = yield from _sample(request, model)
+        orbit, early = yield from _sample(request, model)
         with folder.stage("orbit") as temporary:
             write_orbit(temporary, orbit)
+        if early is not None:
+            raise early
     if request.video_only:
         return None
     # Read back even when it is at hand: the files are rounded to eight bits, and a run that was
@@ -166,16 +169,22 @@ def _amend(folder: RunFolder, text: str) -> None:
         raise RequestError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _sample(request: GenerationRequest, model: VideoModel) -> Generator[Progress, None, OrbitVideo]:
+def _sample(
+    request: GenerationRequest, model: VideoModel
+) -> Generator[Progress, None, tuple[OrbitVideo, EarlyStop | None]]:
+    """Return the video; with an early stop, as the model guesses it by then, and the stop."""
     steps = model.sample(request, stage_generator(request.seed, "video"))
     try:
         while True:
             try:
                 done = next(steps)
             except StopIteration as finished:
-                return finished.value
+                return finished.value, None
             message = f"drawing the orbit, step {done.step} of {done.num_steps}"
-            yield _video_progress(done.step, done.num_steps, message, _pixels(done.preview))
+            try:
+                yield _video_progress(done.step, done.num_steps, message, _pixels(done.preview))
+            except EarlyStop as early:
+                return done.preview, early
     finally:
         steps.close()
 

@@ -11,6 +11,13 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which they run; a chain may leave some out."""
 
 
+class EarlyStop(Exception):
+    """Thrown into a chain by whoever drives it: keep what there is and end.
+
+    It comes out of the chain again once that is done.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """One moment of a running chain.

@@ -1,26 +1,37 @@
-"""The front desk: where the page hands jobs in and gets what belongs to its visitor out."""
+"""The front desk: where the page hands jobs in and gets what belongs to its visitor out.
+
+Every call that names a job also names its visitor's key, and reaches no job of anybody else; a
+share's token reaches one job, to look at it. What comes from a browser may be anything, so keys,
+ids and tokens are `object` here.
+"""
 
 import atexit
 import os
-import re
-import secrets
 import shutil
+import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeGuard
 
-from pipelines.errors import InstallationError
-from pipelines.jobs.records import Job
+from pipelines.errors import InstallationError, RequestError
+from pipelines.jobs.estimate import seconds_until_start
+from pipelines.jobs.executor import Executor
+from pipelines.jobs.records import Job, Standing
 from pipelines.jobs.store import SESSION_PATTERN, JobStore, new_session
-from pipelines.jobs.supervisor import Supervisor
 from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
+from ui.copies import Copies
 
 DOWNLOADS = {"orbit.mp4": "orbit", "mesh.glb": "mesh"}
 """The files of a run folder that are served, and the stage that makes each."""
+TOUCH_SECONDS = 60.0
+NOT_YOURS = "there is no such job of yours"
 
 
 def runs_root() -> Path:
@@ -32,79 +43,256 @@ def runs_root() -> Path:
     return root
 
 
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn a store that cannot be used at the moment into words for the visitor."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise RequestError(
+            "the server cannot keep its records at the moment, its disk may be full; nothing was "
+            "lost: try again in a minute"
+        ) from error
+
+
 class Desk:
-    """The store, the worker's supervisor, and the copies of results that may be served.
+    """The store, the executor that runs its jobs, and the copies of results that may be served."""
 
-    Gradio serves any file of its cache to whoever has its address, so each result is copied there
-    under a random name, which only its own visitor is told.
-    """
-
-    def __init__(self, store: JobStore, supervisor: Supervisor, served: Path) -> None:
+    def __init__(self, store: JobStore, executor: Executor, served: Path) -> None:
         self.store = store
+        self.executor = executor
         self.served = served
-        self._supervisor = supervisor
+        self._copies = Copies(served)
         self._started = False
         self._lock = threading.Lock()
-        self._copies: dict[tuple[str, str], Path] = {}
+        self._touched: dict[str, float] = {}
 
     def open(self) -> None:
         """Start the worker, once."""
         with self._lock:
             if not self._started:
                 self._started = True
-                self._supervisor.start()
+                self.executor.start()
 
     def close(self) -> None:
         """End the worker and delete the served copies."""
-        self._supervisor.stop()
-        with self._lock:
-            for copy in self._copies.values():
-                shutil.rmtree(copy.parent, ignore_errors=True)
-            self._copies.clear()
+        self.executor.stop()
+        self._copies.forget()
 
     def session(self, remembered: object) -> str:
         """Return the visitor's key: the one that the browser remembers, or a new one."""
-        if isinstance(remembered, str) and SESSION_PATTERN.fullmatch(remembered):
-            return remembered
-        return new_session()
+        return remembered if _is_key(remembered) else new_session()
 
-    def submit(self, request: GenerationRequest, session: str) -> str:
-        """Queue a request and return its job's id.
+    # Handing in.
+
+    def submit(self, request: GenerationRequest, session: str, source: Path | None = None) -> str:
+        """Queue a request and return its job's id; `source` is a clip that was checked.
 
         Raises:
             RequestError: The model cannot make this, or too much of this visitor or of all waits
                 already.
         """
+        self._check(request)
+        with _in_words():
+            job_id = self.store.submit(request, session, source)
+        self.executor.submitted(job_id)
+        return job_id
+
+    def submit_batch(self, requests: Sequence[GenerationRequest], session: str) -> list[str]:
+        """Queue requests that belong together, all or none; return their jobs' ids in order.
+
+        Their jobs share a `batch`.
+
+        Raises:
+            RequestError: As `submit`.
+        """
+        for request in requests:
+            self._check(request)
+        with _in_words():
+            ids = self.store.submit_batch(requests, session)
+        for job_id in ids:
+            self.executor.submitted(job_id)
+        return ids
+
+    def _check(self, request: GenerationRequest) -> None:
         # A broken installation is the worker's to tell, which logs it.
         with suppress(InstallationError):
             find_card(request.model).check(request)
         self.open()
-        return self.store.submit(request, session)
 
-    def jobs(self, session: object) -> list[Job]:
-        """Return a visitor's jobs, the newest first; none for what is no visitor's key."""
-        if isinstance(session, str) and SESSION_PATTERN.fullmatch(session):
-            return self.store.jobs(session)
-        return []
+    def retry(self, job_id: object, session: object, seed: int | None = None) -> str:
+        """Hand a job's request in again as a new job, with another seed if told; return its id."""
+        job = self.job(job_id, session)
+        request = job.request if seed is None else replace(job.request, seed=seed)
+        return self.submit(request, job.session)
+
+    def resume(self, job_id: object, session: object) -> None:
+        """Go on with a job that failed, was cancelled or was stopped; the same id, the same folder.
+
+        Raises:
+            RequestError: It is live or done, or the queue is full.
+        """
+        job = self.job(job_id, session)
+        with _in_words():
+            self.store.resume(job.id)
+        self.executor.submitted(job.id)
+
+    def build(self, job_id: object, session: object, **changes: Any) -> None:
+        """Go on from a job's finished video to the mesh; the same id, the same folder.
+
+        Args:
+            job_id: A job that has a video and is not live.
+            session: The visitor's key.
+            changes: Settings of the 3D stage that differ from the job's request: `distil`,
+                `texture_size`, `max_faces`.
+
+        Raises:
+            RequestError: There is no whole video, the mesh is there already, a change concerns the
+                video, or the queue is full.
+        """
+        job = self.job(job_id, session)
+        folder = RunFolder(self.store.folder(job))
+        if not folder.done("orbit"):
+            raise RequestError("this job has no finished video yet")
+        if folder.done("report"):
+            raise RequestError("this job has its mesh already; hand it in again for another one")
+        if wrong := changes.keys() - {"distil", "texture_size", "max_faces"}:
+            raise RequestError(f"{', '.join(sorted(wrong))} cannot change once the video is made")
+        with _in_words():
+            self.store.build(job.id, replace(job.request, video_only=False, **changes))
+        self.executor.submitted(job.id)
+
+    # Looking.
+
+    def jobs(
+        self,
+        session: object,
+        search: str = "",
+        limit: int = -1,
+        batch: str | None = None,
+    ) -> list[Job]:
+        """Return a visitor's jobs, the newest first; none for what is no visitor's key.
+
+        `search` keeps those whose title or prompt has all its words, `batch` those of one batch.
+        """
+        if not _is_key(session):
+            return []
+        with _in_words():
+            return self.store.jobs(session, search, limit, batch)
+
+    def job(self, job_id: object, session: object) -> Job:
+        """Return one of a visitor's jobs.
+
+        Raises:
+            RequestError: The visitor has no such job; the same words whether or not another has.
+        """
+        if not _is_key(job_id) or not _is_key(session):
+            raise RequestError(NOT_YOURS)
+        with _in_words():
+            try:
+                job = self.store.status(job_id)
+            except KeyError:
+                raise RequestError(NOT_YOURS) from None
+        if job.session != session:
+            raise RequestError(NOT_YOURS)
+        return job
+
+    def shared(self, token: object) -> Job | None:
+        """Return the job that a share's token shows, or None."""
+        with _in_words():
+            return self.store.shared(token) if isinstance(token, str) else None
+
+    def standing(self, job: Job | None = None) -> Standing:
+        """Return how long the queue is, and the wait of a job, or of one that came now."""
+        with _in_words():
+            queue = self.store.queue()
+            measured, num_workers = self.store.stage_seconds(), self.store.num_workers()
+        ids = [other.id for other in queue]
+        ahead = queue[: ids.index(job.id)] if job and job.id in ids else queue
+        num_running = sum(other.state == "running" for other in queue)
+        waits = job is None or job.state == "queued"
+        wait = seconds_until_start(ahead, measured, time.time(), num_workers) if waits else 0.0
+        return Standing(
+            num_waiting=len(queue) - num_running,
+            num_running=num_running,
+            num_workers=num_workers,
+            wait_seconds=wait,
+        )
+
+    def touch(self, job: Job) -> None:
+        """Say that somebody looks at a job, so that it is not forgotten; cheap to call often."""
+        now = time.monotonic()
+        if now - self._touched.get(job.id, -TOUCH_SECONDS) >= TOUCH_SECONDS:
+            self._touched[job.id] = now
+            # Where it cannot be written now, the next look does it.
+            with suppress(sqlite3.Error):
+                self.store.touch(job.id)
+
+    # Changing.
 
     def cancel(self, job_id: object, session: object) -> None:
         """Cancel a job if it belongs to the visitor."""
-        if any(job.id == job_id for job in self.jobs(session)):
-            self.store.cancel(str(job_id))
+        with suppress(RequestError):
+            self.store.cancel(self.job(job_id, session).id)
+
+    def stop(self, job_id: object, session: object) -> None:
+        """End a visitor's job early; what it has stays, the video as far as it was drawn too."""
+        with suppress(RequestError):
+            self.store.stop(self.job(job_id, session).id)
+
+    def rename(self, job_id: object, session: object, title: str) -> None:
+        """Give a job another title; an empty one gives it its prompt back.
+
+        Raises:
+            RequestError: It is not the visitor's, or the title cannot be used.
+        """
+        job = self.job(job_id, session)
+        with _in_words():
+            self.store.rename(job.id, title)
+
+    def delete(self, job_id: object, session: object) -> None:
+        """Delete a job with all its files; a live one is cancelled first.
+
+        Raises:
+            RequestError: It is not the visitor's.
+        """
+        job = self.job(job_id, session)
+        with _in_words():
+            self.store.delete(job.id)
+        self._copies.forget(job.id)
+
+    def share(self, job_id: object, session: object) -> str:
+        """Return the token by which anybody may look at a visitor's job, until `unshare`."""
+        job = self.job(job_id, session)
+        with _in_words():
+            return self.store.share(job.id)
+
+    def unshare(self, job_id: object, session: object) -> None:
+        """Withdraw a job's token, and the served copies that were handed out by it."""
+        job = self.job(job_id, session)
+        with _in_words():
+            self.store.unshare(job.id)
+        self._copies.forget(job.id)
 
     def wait_until_over(self, job_id: object, session: object, seconds: float) -> None:
         """Return once none of the visitor's jobs of this id is live, at latest after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if not any(job.id == job_id and job.is_live for job in self.jobs(session)):
+            try:
+                if not self.job(job_id, session).is_live:
+                    return
+            except RequestError:
                 return
             time.sleep(0.05)
 
+    # Results.
+
     def results(self, job: Job) -> dict[str, Path]:
         """Return servable copies of a job's finished files, by their names in the run folder."""
+        self.touch(job)
         folder = RunFolder(self.store.folder(job))
         return {
-            name: self._copy(job, folder.file(name))
+            name: self._copies.copy(job, folder.file(name))
             for name, stage in DOWNLOADS.items()
             if folder.done(stage)
         }
@@ -114,19 +302,6 @@ class Desk:
         folder = RunFolder(self.store.folder(job))
         return folder.file("report.json").read_text() if folder.done("report") else None
 
-    def _copy(self, job: Job, source: Path) -> Path:
-        with self._lock:
-            copy = self._copies.get((job.id, source.name))
-            # Gradio clears its cache of old files, so a copy may have gone.
-            if copy is None or not copy.exists():
-                folder = self.served / secrets.token_urlsafe(16)
-                folder.mkdir(parents=True)
-                copy = folder / f"{_file_stem(job.request)}{source.suffix}"
-                shutil.copyfile(source, copy)
-                self._copies[job.id, source.name] = copy
-            return copy
 
-
-def _file_stem(request: GenerationRequest) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower()).strip("-")[:40].strip("-")
-    return f"{words or 'lathe'}-{request.seed}"
+def _is_key(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(SESSION_PATTERN.fullmatch(value))

@@ -1,8 +1,10 @@
-"""How much of a run is behind it, from how long its stages took before."""
+"""How much of a run is behind it and how long the rest takes, from how long its stages took."""
 
+from collections.abc import Sequence
 from statistics import median
 
 from pipelines.jobs.records import Job
+from pipelines.request import GenerationRequest
 from threed.progress import STAGES, Stage
 
 TYPICAL_SECONDS: dict[Stage, float] = {
@@ -17,10 +19,44 @@ TYPICAL_SECONDS: dict[Stage, float] = {
 
 
 def planned_stages(job: Job) -> tuple[Stage, ...]:
-    """Return the stages that a job's request asks for, in order."""
-    if job.request.video_only:
+    """Return the stages that are still to be run for a job when it is taken up, in order."""
+    stages = requested_stages(job.request)
+    return tuple(stage for stage in stages if stage != "video" or not job.continued)
+
+
+def requested_stages(request: GenerationRequest) -> tuple[Stage, ...]:
+    """Return the stages that a request asks for, in order."""
+    if request.video_only:
         return ("video",)
-    return tuple(stage for stage in STAGES if stage != "distillation" or job.request.distil)
+    return tuple(stage for stage in STAGES if stage != "distillation" or request.distil)
+
+
+def expected_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
+    """Return how long a request will take once it is taken up."""
+    return sum(_usual(stage, measured) for stage in requested_stages(request))
+
+
+def seconds_until_start(
+    ahead: Sequence[Job], measured: dict[Stage, list[float]], now: float, num_workers: int = 1
+) -> float:
+    """Return an estimate of the seconds until what waits behind these jobs is taken up.
+
+    Args:
+        ahead: Jobs that run or wait before it, in the order of the queue.
+        measured: Durations of each stage in earlier runs, seconds.
+        now: Seconds since the epoch.
+        num_workers: Workers that take from the queue; none counts as one that will come.
+    """
+    free_at = [0.0] * max(1, num_workers)
+    for job in ahead:
+        if job.state == "running":
+            seconds = seconds_left(job, measured, now)
+        else:
+            seconds = sum(_usual(stage, measured) for stage in planned_stages(job))
+        # Each goes to the worker that is free first.
+        soonest = free_at.index(min(free_at))
+        free_at[soonest] += seconds
+    return min(free_at)
 
 
 def seconds_left(job: Job, measured: dict[Stage, list[float]], now: float) -> float:

@@ -6,7 +6,10 @@ from typing import Literal
 from pipelines.request import GenerationRequest
 from threed.progress import Stage
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["queued", "running", "done", "stopped", "failed", "cancelled"]
+Order = Literal["cancel", "stop", "abandon"]
+"""What a running job's worker is to do: end it, end it with what there is, or leave it to the
+worker that holds it now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class Job:
     started: float | None
     """Seconds since the epoch; None while it waits."""
     finished: float | None
-    """Seconds since the epoch; None until it is done, failed or cancelled."""
+    """Seconds since the epoch; None until it is done, stopped, failed or cancelled."""
     stage: Stage | None
     """The stage at work; None before the first."""
     stage_started: float | None
@@ -49,10 +52,26 @@ class Job:
     """None until the worker has looked."""
     previews: dict[Stage, int]
     """How often each stage's preview has been renewed; a stage without one is absent."""
+    stopping: bool = False
+    """Stop was asked for, which keeps what there is, and the job still runs."""
+    title: str = ""
+    """What its visitor calls it; the prompt, unless it was renamed."""
+    batch: str | None = None
+    """Shared by jobs that were handed in together; None for one that came alone."""
+    share: str | None = None
+    """The token by which anybody may look at it; None where it is not shared."""
+    created: float = 0.0
+    """When it was handed in, seconds since the epoch."""
+    continued: bool = False
+    """It builds on a video that was finished before."""
+    worker: str | None = None
+    """Who runs it."""
+    lease: str | None = None
+    """The worker's token: what it says counts only as long as it is this one."""
 
     @property
     def is_live(self) -> bool:
-        """Whether anything about it may still change."""
+        """Whether anything about it may still change by itself."""
         return self.state in ("queued", "running")
 
 
@@ -64,14 +83,30 @@ class QueueLimits:
         ValueError: A limit is below one.
     """
 
-    per_session: int = 5
+    per_session: int = 8
     """Jobs of one visitor that wait or run."""
+    running_per_session: int = 2
+    """Jobs of one visitor that run at once, where there are several workers."""
+    per_hour: int = 60
+    """Jobs that one visitor may hand in within an hour."""
     in_all: int = 100
     """Jobs of all visitors that wait or run."""
-    num_attempts: int = 2
-    """How often a job is started, where the program is stopped while it runs."""
+    num_attempts: int = 3
+    """How many workers may die while they run one job before it is given up."""
 
     def __post_init__(self) -> None:
-        for name in ("per_session", "in_all", "num_attempts"):
+        for name in ("per_session", "running_per_session", "per_hour", "in_all", "num_attempts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is allowed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How long the queue is."""
+
+    num_waiting: int
+    num_running: int
+    num_workers: int
+    """Workers that have been heard of lately."""
+    wait_seconds: float
+    """Until a job that is handed in now would begin; of a job, until it begins."""

@@ -1,4 +1,4 @@
-"""Keeps one worker process alive, and kills it where a cancel is not heeded."""
+"""The executor `process`: one worker process, killed where it does not heed a cancel."""
 
 import logging
 import os
@@ -9,16 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from pipelines.jobs.heartbeat import new_worker_name
+from pipelines.jobs.housekeeping import Housekeeper
 from pipelines.jobs.store import JobStore
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-CRASH_MESSAGE = (
-    "The worker stopped in the middle of this, perhaps for lack of memory. "
-    "Try fewer frames or a smaller size."
-)
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +32,19 @@ class SupervisorConfig:
 
     grace_seconds: float = 1.1
     """From a cancel to the kill, where the worker has not stopped by itself."""
+    stop_grace_seconds: float = 20.0
+    """The same from an early stop, which has something to write."""
     poll_seconds: float = 0.05
     """Between two looks at the worker."""
     max_backoff_seconds: float = 60.0
     """Longest wait after a worker that keeps dying, or a store that keeps failing."""
-    keep_seconds: float = 24 * 3600.0
-    """How long finished jobs and their files are kept."""
 
     def __post_init__(self) -> None:
-        for name in ("grace_seconds", "poll_seconds", "max_backoff_seconds", "keep_seconds"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        for field in fields(self):
+            if getattr(self, field.name) <= 0:
+                raise ValueError(
+                    f"{field.name} is {getattr(self, field.name)}; it must be positive"
+                )
 
 
 class Supervisor:
@@ -59,15 +60,19 @@ class Supervisor:
         self.command = command
         self.config = config or SupervisorConfig()
         self._process: subprocess.Popen[bytes] | None = None
+        self._worker = new_worker_name()
         self._spawned = 0.0
         self._num_crashes = 0
-        self._next_prune = 0.0
+        self._housekeeper = Housekeeper(store)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Put back what an earlier program left running and start the worker, in a thread."""
+        """Start the worker and watch it, in a thread."""
         self._thread.start()
+
+    def submitted(self, job_id: str) -> None:
+        """Do nothing: the worker looks by itself."""
 
     def stop(self) -> None:
         """End the worker; what it ran will be taken up again by the next start."""
@@ -75,6 +80,8 @@ class Supervisor:
         if self._thread.is_alive():
             self._thread.join()
         self._kill()
+        with suppress(sqlite3.Error):
+            self.store.release(self._worker, died=False)
 
     @property
     def worker_pid(self) -> int | None:
@@ -104,24 +111,25 @@ class Supervisor:
             at_once = time.monotonic() - self._spawned < 30.0
             self._num_crashes = self._num_crashes + 1 if at_once else 1
             self._back_off(self._num_crashes)
-        if self._process and self.store.overdue(self.config.grace_seconds):
+        config = self.config
+        if self._process and self.store.overdue(
+            self._worker, config.grace_seconds, config.stop_grace_seconds
+        ):
             self._kill()
+            # What was asked to end has ended; the worker may have been killed at its next job.
+            self.store.release(self._worker, died=False)
         if self._process is None and not self._stopping.is_set():
-            # After a kill, and after an earlier program's end: what was asked to stop is cancelled,
-            # the rest is queued again. The worker may have been killed at its next job.
-            self.store.recover()
             self._spawn()
-        if time.monotonic() >= self._next_prune:
-            self.store.prune(self.config.keep_seconds)
-            self._next_prune = time.monotonic() + 600.0
+        self._housekeeper.look()
 
     def _back_off(self, num_failures: int) -> None:
         self._stopping.wait(min(self.config.max_backoff_seconds, 2.0 ** min(num_failures - 1, 10)))
 
     def _spawn(self) -> None:
         # Its own process group, so that a kill reaches whatever the worker may have started.
+        self._worker = new_worker_name()
         self._process = subprocess.Popen(
-            [*self.command, str(self.store.root.resolve())],
+            [*self.command, str(self.store.root.resolve()), "--name", self._worker],
             stdin=subprocess.PIPE,
             start_new_session=True,
             # Where `python -m` finds the packages, wherever the page was started from.
@@ -141,12 +149,8 @@ class Supervisor:
         self._process = None
 
     def _bury(self) -> None:
-        """Say of the jobs that a dead worker held that they failed."""
+        """Give back what a dead worker held; what keeps killing workers ends as failed."""
         status = self._process.wait() if self._process else None
         logger.error("the worker ended with status %s and is started again", status)
-        for job in self.store.running():
-            if job.cancelling:
-                self.store.finish(job.id, "cancelled")
-            else:
-                self.store.finish(job.id, "failed", CRASH_MESSAGE)
+        self.store.release(self._worker, died=True)
         self._kill()

@@ -9,24 +9,29 @@ page is gone and the worker ends too.
 import argparse
 import logging
 import os
+import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
+from pipelines.jobs.heartbeat import Heartbeat, new_worker_name
 from pipelines.jobs.previews import encode_preview
-from pipelines.jobs.records import Job, KnownThings
+from pipelines.jobs.records import Job, KnownThings, State
 from pipelines.jobs.store import JobStore
 from pipelines.request import GenerationRequest
-from threed.progress import Progress
+from threed.progress import EarlyStop, Progress
 from threed.report import Report
 from threed.run_folder import RunFolder
 
 IDLE_SECONDS = 0.1
 PUBLISH_SECONDS = 0.25
+PATIENCE_SECONDS = 60.0
+"""How long a worker tries to say how a job ended before it gives up and ends itself."""
 APOLOGY = "Something went wrong inside the program; it has been logged. Please try again."
 BROKEN = "This model's files are missing or damaged on the server; it has been logged."
 UNWRITTEN = (
@@ -56,62 +61,131 @@ class Chain(Protocol):
         ...
 
 
-def work(store: JobStore, chain: Chain) -> None:
+def work(store: JobStore, chain: Chain, worker: str) -> None:
     """Run jobs as they come, for ever."""
-    while True:
-        job = store.claim()
-        if job is None:
-            time.sleep(IDLE_SECONDS)
-        else:
-            run_job(store, job, chain)
+    with Heartbeat(store, worker):
+        while True:
+            try:
+                job = store.claim(worker)
+            except sqlite3.Error:
+                logger.exception("no job could be taken; the worker tries again")
+                job = None
+                time.sleep(1.0)
+            if job is None:
+                time.sleep(IDLE_SECONDS)
+            else:
+                run_job(store, job, chain)
 
 
 def run_job(store: JobStore, job: Job, chain: Chain) -> None:
     """Run one claimed job to its end, whatever that is; only a killed process leaves it running."""
+    message = ""
     try:
-        store.publish_known(job.id, chain.known(job.request))
-        cancelled = _follow(store, job, chain)
+        with suppress(sqlite3.Error):
+            store.publish_known(job.id, chain.known(job.request))
+        state = _follow(store, job, chain)
     except InstallationError:
         logger.exception("job %s found a broken installation", job.id)
-        store.finish(job.id, "failed", BROKEN)
+        state, message = "failed", BROKEN
     except (RequestError, ReconstructionError) as error:
-        words = str(error)
+        state, message = "failed", str(error)
         # What names the run's folder speaks to who owns the machine; a visitor is told no paths.
-        if str(store.folder(job)) in words:
+        if str(store.folder(job)) in message:
             logger.exception("job %s could not keep its files", job.id)
-            words = UNWRITTEN
-        store.finish(job.id, "failed", words)
+            message = UNWRITTEN
     except Exception:
-        logger.exception("job %s failed: %s", job.id, job.request)
-        store.finish(job.id, "failed", APOLOGY)
-    else:
-        store.finish(job.id, "cancelled" if cancelled else "done")
+        logger.exception("job %s failed", job.id)
+        state, message = "failed", APOLOGY
+    if state is None:
+        logger.warning("job %s is another worker's now", job.id)
+        return
+    size = _folder_bytes(store.folder(job))
+    _insist(lambda: store.finish(job.id, state, message, job.lease, size))
 
 
-def _follow(store: JobStore, job: Job, chain: Chain) -> bool:
-    """Drive the chain, telling the store; return whether it was stopped before its end."""
-    if store.cancel_asked(job.id):
-        return True
-    steps = chain.run(job.request, RunFolder.create(store.folder(job)))
+def _follow(store: JobStore, job: Job, chain: Chain) -> State | None:
+    """Drive the chain, telling the store; return how it ended, None where it is another's now."""
+    if ended := _ended_by_order(store, job):
+        return ended[0]
     stage, published = None, 0.0
+    with RunFolder.create(store.folder(job)) as folder:
+        steps = chain.run(job.request, folder)
+        try:
+            for progress in steps:
+                # A fast stage yields far oftener than anybody looks.
+                news = progress.stage != stage or progress.step == progress.num_steps
+                if news or time.monotonic() - published > PUBLISH_SECONDS:
+                    _publish(store, job, progress)
+                    stage, published = progress.stage, time.monotonic()
+                if ended := _ended_by_order(store, job):
+                    if ended[0] == "stopped":
+                        _stop_early(steps)
+                    return ended[0]
+        finally:
+            steps.close()
+    return "done"
+
+
+def _ended_by_order(store: JobStore, job: Job) -> tuple[State | None] | None:
+    """Return the state to end in, in brackets, or None: go on."""
     try:
-        for progress in steps:
-            # A fast stage yields far oftener than anybody looks.
-            news = progress.stage != stage or progress.step == progress.num_steps
-            if news or time.monotonic() - published > PUBLISH_SECONDS:
-                image = None if progress.preview is None else encode_preview(progress.preview)
-                store.publish(job.id, progress, image)
-                stage, published = progress.stage, time.monotonic()
-            if store.cancel_asked(job.id):
-                return True
-    finally:
-        steps.close()
-    return False
+        order = store.order(job.id, job.lease)
+    except sqlite3.Error:
+        # The store is locked; the next step asks again.
+        return None
+    if order is None:
+        return None
+    return ({"cancel": "cancelled", "stop": "stopped", "abandon": None}[order],)
 
 
-def _end_with_the_page() -> None:
+def _stop_early(steps: Generator[Progress, None, Report | None]) -> None:
+    """Let the chain keep what it has."""
+    try:
+        steps.throw(EarlyStop())
+        # It may say that it writes; there is nobody to tell.
+        for _ in steps:
+            pass
+    except EarlyStop:
+        pass
+
+
+def _publish(store: JobStore, job: Job, progress: Progress) -> None:
+    image = None if progress.preview is None else encode_preview(progress.preview)
+    try:
+        store.publish(job.id, progress, image, job.lease)
+    except sqlite3.Error:
+        # What is not told now is told by the next step.
+        logger.warning("the progress of job %s was not written", job.id, exc_info=True)
+
+
+def _insist(action: Callable[[], None]) -> None:
+    """Do something with the store, again and again while it is locked or its disk is full."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return action()
+        except sqlite3.Error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("the store did not take a job's end; tried again", exc_info=True)
+            time.sleep(0.5)
+
+
+def _folder_bytes(folder: Path) -> int:
+    """Return the size of everything under a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def _end_with_the_page(store: JobStore, worker: str) -> None:
     """End this process when the page's end of standard input closes."""
     sys.stdin.buffer.read()
+    # So that the next start need not wait until the lease runs out.
+    with suppress(sqlite3.Error):
+        store.release(worker, died=False)
     os._exit(0)
 
 
@@ -119,9 +193,11 @@ def main(chain: Chain | None = None) -> None:
     """Run the worker on the folder that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.jobs.worker", description=__doc__)
     parser.add_argument("runs", type=Path, help="the folder of the jobs' store")
+    parser.add_argument("--name", default=new_worker_name(), help="what the store calls it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
-    threading.Thread(target=_end_with_the_page, daemon=True).start()
+    store = JobStore(arguments.runs)
+    threading.Thread(target=_end_with_the_page, args=(store, arguments.name), daemon=True).start()
     # The page must stay quick while every core computes.
     os.nice(5)
     if chain is None:
@@ -135,7 +211,7 @@ def main(chain: Chain | None = None) -> None:
     except Exception:
         # Each job will meet the same fault and tell its visitor; the worker lives on for that.
         logger.exception("the model did not load")
-    work(JobStore(arguments.runs), chain)
+    work(store, chain, arguments.name)
 
 
 if __name__ == "__main__":

@@ -95,15 +95,16 @@ def test_folders_of_two_sessions_share_no_parent_but_the_root(store: JobStore) -
 def test_cancel_ends_a_waiting_job_at_once_and_flags_a_running_one(store: JobStore) -> None:
     running, waiting = (store.submit(request(), new_session()) for _ in range(2))
     store.claim()
-    assert not store.cancel_asked(running)
+    assert store.order(running) is None
     store.cancel(running)
     store.cancel(waiting)
-    assert store.cancel_asked(running)
+    assert store.order(running) == "cancel"
     assert store.status(running).state == "running"
     assert store.status(running).cancelling
     assert store.status(waiting).state == "cancelled"
-    assert [job.id for job in store.overdue(0.0)] == [running]
-    assert store.overdue(60.0) == []
+    assert [job.id for job in store.overdue("local", 0.0, 60.0)] == [running]
+    assert store.overdue("local", 60.0, 60.0) == []
+    assert store.overdue("another", 0.0, 0.0) == []
     assert store.claim() is None
 
 
@@ -178,7 +179,7 @@ def test_the_time_in_which_the_program_stood_still_is_no_stages_duration(
     monkeypatch.setattr(time, "time", lambda: now)
     store.claim()
     store.publish(job_id, progress("video", 3), None)
-    store.recover()
+    store.release("local", died=True)
     waiting = store.status(job_id)
     assert (waiting.stage, waiting.stage_started, waiting.step) == (None, None, 0)
     now += 3600.0
@@ -202,16 +203,18 @@ def test_a_job_that_was_running_when_the_program_stopped_is_taken_up_again_first
     first, second, third = (store.submit(request(), new_session()) for _ in range(3))
     store.claim()
     reopened = JobStore(store.root, store.limits)
-    reopened.recover()
-    claimed = reopened.claim()
-    assert claimed is not None
-    assert claimed.id == first
-    # It took the program down twice: now it has had its chances.
-    reopened.recover()
+    for _ in range(store.limits.num_attempts - 1):
+        reopened.release("local", died=True)
+        claimed = reopened.claim()
+        assert claimed is not None
+        assert claimed.id == first
+    # It took the program down so often: now it has had its chances.
+    reopened.release("local", died=True)
     assert reopened.status(first).state == "failed"
+    assert "stopped" in reopened.status(first).message
     reopened.claim()
     reopened.cancel(second)
-    reopened.recover()
+    reopened.release("local", died=True)
     assert reopened.status(second).state == "cancelled"
     assert reopened.status(third).state == "queued"
 
@@ -243,7 +246,9 @@ def test_prune_forgets_old_jobs_with_their_files_and_no_others(
         store.status(old)
 
 
-@pytest.mark.parametrize("name", ["per_session", "in_all", "num_attempts"])
+@pytest.mark.parametrize(
+    "name", ["per_session", "running_per_session", "per_hour", "in_all", "num_attempts"]
+)
 def test_a_limit_below_one_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0"):
         QueueLimits(**{name: 0})

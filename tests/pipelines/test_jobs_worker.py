@@ -147,7 +147,7 @@ def test_a_job_goes_on_where_a_stopped_program_left_it(store: JobStore) -> None:
     job_id = submit(store, "count 40")
     wait_for(lambda: store.status(job_id).step > 0)
     first.stop()
-    assert store.status(job_id).state == "running"
+    assert store.status(job_id).state == "queued"
     second = Supervisor(store, COMMAND)
     second.start()
     wait_for(lambda: store.status(job_id).state == "done")
@@ -184,7 +184,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["grace_seconds", "poll_seconds", "keep_seconds"])
+@pytest.mark.parametrize("name", ["grace_seconds", "stop_grace_seconds", "poll_seconds"])
 def test_a_duration_that_is_not_positive_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0"):
         SupervisorConfig(**{name: 0.0})
