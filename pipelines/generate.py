@@ -1,9 +1,7 @@
 """The whole chain, from words to a textured mesh, as one generator of Progress records."""
 
 import hashlib
-import os
 from collections.abc import Generator
-from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -11,7 +9,9 @@ import torch
 from pipelines.errors import InstallationError, RequestError
 from pipelines.models.catalogue import check_limits, load_model
 from pipelines.models.protocol import Abilities, VideoModel
+from pipelines.provenance import as_comment
 from pipelines.request import GenerationRequest
+from pipelines.run_request import check_folder, holds_another, write_request
 from threed.orbit import OrbitVideo, display_frames
 from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
@@ -48,7 +48,7 @@ def generate(
         ReconstructionError: The orbit video yields no surface.
         EarlyStop: It was thrown in; a video that was being drawn is kept as it was by then.
     """
-    replacing = overwrite and _holds_another(request, folder)
+    replacing = overwrite and holds_another(request, folder)
     try:
         if not replacing:
             check_folder(request, folder)
@@ -59,7 +59,7 @@ def generate(
         if model is None:
             model = load_model(request.model, device)
         check_abilities(request, model.abilities)
-        _write_request(request, folder, replacing)
+        provenance = write_request(request, folder, replacing)
     except (RequestError, InstallationError):
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()
@@ -68,7 +68,7 @@ def generate(
     if not folder.done("orbit"):
         orbit, early = yield from _sample(request, model)
         with folder.stage("orbit") as temporary:
-            write_orbit(temporary, orbit)
+            write_orbit(temporary, orbit, as_comment(provenance))
         if early is not None:
             raise early
     if request.video_only:
@@ -80,7 +80,7 @@ def generate(
         max_faces=request.max_faces,
         texture_size=request.texture_size,
         distil=request.distil,
-        provenance=asdict(request),
+        provenance=provenance,
     )
 
     def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
@@ -99,27 +99,6 @@ def stage_generator(seed: int, stage: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def check_folder(request: GenerationRequest, folder: RunFolder) -> None:
-    """Raise RequestError where the folder holds another request's run.
-
-    A run that stopped at the video may be taken on to the mesh, or be looked at as a video.
-    """
-    if not folder.done("request"):
-        return
-    there = GenerationRequest.from_json(folder.file("request.json").read_text("utf-8"))
-    before, asked = asdict(replace(there, video_only=request.video_only)), asdict(request)
-    differences = [
-        f"{name} is {before[name]!r} there and {asked[name]!r} here"
-        for name in asked
-        if before[name] != asked[name]
-    ]
-    if differences:
-        raise RequestError(
-            f"{folder.path} holds the run of another request ({'; '.join(differences)}); "
-            "choose another folder"
-        )
-
-
 def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
     """Raise RequestError where a model cannot make what is asked for."""
     if not abilities.text:
@@ -136,37 +115,6 @@ def familiarity_message(prompt: str, model: VideoModel) -> str:
         f"Warning: {prompt!r} is far from everything that this model knows, so the result may not "
         f"look like it. The nearest things it knows: {names}."
     )
-
-
-def _holds_another(request: GenerationRequest, folder: RunFolder) -> bool:
-    try:
-        check_folder(request, folder)
-    except RequestError:
-        return True
-    return False
-
-
-def _write_request(request: GenerationRequest, folder: RunFolder, replacing: bool) -> None:
-    if replacing or not folder.done("request"):
-        with folder.stage("request") as temporary:
-            (temporary / "request.json").write_text(request.to_json(), "utf-8")
-    else:
-        # The same run, perhaps taken on from the video to the mesh: what is made so far stands.
-        _amend(folder, request.to_json())
-
-
-def _amend(folder: RunFolder, text: str) -> None:
-    """Replace request.json in one move; written as a stage it would discard those after it."""
-    path = folder.file("request.json")
-    if path.read_text("utf-8") == text:
-        return
-    # Here a killed run's remnants are cleared away.
-    draft = folder.file(".stages") / "request.json.tmp"
-    try:
-        draft.write_text(text, "utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _sample(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ SIZE_MULTIPLE = 16
 STEPS_RANGE = (1, 200)
 GUIDANCE_RANGE = (0.0, 20.0)
 ELEVATION_RANGE_DEG = (-30.0, 60.0)
+CLIP_ELEVATION_RANGE_DEG = (-80.0, 80.0)
+CLIP_FOV_RANGE_DEG = (5.0, 120.0)
+CLIP_PATTERN = re.compile(r"[0-9a-f]{64}")
+CLIP_NAME = "source"
+"""In a run folder: the visitor's own clip, whatever it was called."""
+MADE_WITH = "made_with"
+"""In request.json beside the request's own fields: by what the run was made."""
 TEXTURE_SIZES = (512, 1024, 2048, 4096)
 FACES_RANGE = (1_000, 200_000)
 
@@ -55,6 +63,13 @@ class GenerationRequest:
     """Stop when the orbit video is made."""
     distil: bool = True
     """Refine the field with the video model before the mesh is taken from it."""
+    clip: str | None = None
+    """SHA-256 of the visitor's own clip, which takes the place of a model's video; the prompt is
+    then its name. None: the model draws the video."""
+    clip_elevation_deg: float | None = None
+    """Height of the clip's camera, degrees; None is measured."""
+    clip_fov_deg: float = 40.0
+    """Vertical field of view of the clip's camera, degrees."""
 
     def __post_init__(self) -> None:
         # A frozen dataclass may still settle its own fields here, once.
@@ -79,6 +94,13 @@ class GenerationRequest:
             allowed = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise RequestError(f"texture_size is {self.texture_size}; it must be one of {allowed}")
         _check_integer("max_faces", self.max_faces, *FACES_RANGE)
+        if self.clip is not None and not (
+            isinstance(self.clip, str) and CLIP_PATTERN.fullmatch(self.clip)
+        ):
+            raise RequestError(f"clip is {self.clip!r}; it must be a SHA-256 in hexadecimal")
+        if self.clip_elevation_deg is not None:
+            self._settle_number("clip_elevation_deg", *CLIP_ELEVATION_RANGE_DEG)
+        self._settle_number("clip_fov_deg", *CLIP_FOV_RANGE_DEG)
         for name in ("video_only", "distil"):
             if not isinstance(getattr(self, name), bool):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; it must be true or false")
@@ -99,7 +121,7 @@ class GenerationRequest:
 
     @staticmethod
     def from_json(text: str) -> "GenerationRequest":
-        """Return the request that `to_json` wrote; fields left out have their defaults.
+        """Return the request that `to_json` or a run wrote; fields left out have their defaults.
 
         Raises:
             RequestError: The text is no JSON object, a key is unknown or a value is not allowed.
@@ -110,6 +132,7 @@ class GenerationRequest:
             raise RequestError(f"the request is no JSON: {error}") from error
         if not isinstance(values, dict):
             raise RequestError(f"the request is a JSON {type(values).__name__}, not an object")
+        values.pop(MADE_WITH, None)
         known = {field.name for field in dataclasses.fields(GenerationRequest)}
         if unknown := sorted(values.keys() - known):
             raise RequestError(

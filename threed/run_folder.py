@@ -231,8 +231,8 @@ class RunFolder:
         return [name for name in STAGE_FILES if name not in own and (self.path / name).exists()]
 
 
-def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo") -> None:
-    """Write orbit.npz, orbit.mp4, transforms.json and images/ for one orbit video into a folder."""
+def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "") -> None:
+    """Write orbit.npz, orbit.mp4 (with the comment), transforms.json and images/ into a folder."""
     from PIL import Image
 
     from threed.dataset import write_transforms
@@ -254,7 +254,8 @@ def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo") -> None:
     np.savez_compressed(folder / "orbit.npz", allow_pickle=False, **arrays)
 
     shown = display_frames(orbit).numpy()
-    write_mp4(folder / "orbit.mp4", np.rint(255 * shown).astype(np.uint8), fps=ORBIT_FPS)
+    pixels = np.rint(255 * shown).astype(np.uint8)
+    write_mp4(folder / "orbit.mp4", pixels, fps=ORBIT_FPS, comment=comment)
     (folder / "images").mkdir()
     names = [f"images/{index:03d}.png" for index in range(len(frames))]
     for name, frame in zip(names, frames, strict=True):

@@ -50,8 +50,15 @@ class Clip:
     """Frames in the file."""
 
 
-def write_mp4(path: Path, frames: UInt8[np.ndarray, "frame height width 3"], fps: int = 12) -> None:
+def write_mp4(
+    path: Path,
+    frames: UInt8[np.ndarray, "frame height width 3"],
+    fps: int = 12,
+    comment: str = "",
+) -> None:
     """Write an H.264 MP4 that plays everywhere: yuv420p, even sides, index in front.
+
+    The comment goes into the file's metadata, where players and `ffprobe` show it.
 
     Small frames are enlarged by a whole factor, at least to `MIN_SHOWN_SIDE`; an odd side grows by
     less than one pixel in a thousand or by one, so that the centre stays the centre.
@@ -60,6 +67,8 @@ def write_mp4(path: Path, frames: UInt8[np.ndarray, "frame height width 3"], fps
     factor = max(1, -(-MIN_SHOWN_SIDE // min(height, width)))
     size = tuple(side * factor + side * factor % 2 for side in (width, height))
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        if comment:
+            container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -4,6 +4,7 @@ from collections.abc import Generator
 
 import torch
 
+from pipelines.from_clip import generate_from_clip
 from pipelines.generate import generate
 from pipelines.jobs.records import KnownThings
 from pipelines.models.catalogue import load_model
@@ -37,7 +38,9 @@ class ModelChain:
         self.model(DEFAULT_MODEL)
 
     def known(self, request: GenerationRequest) -> KnownThings:
-        """Return what the request's model knows near its prompt."""
+        """Return what the request's model knows near its prompt; nothing where no model draws."""
+        if request.clip is not None:
+            return KnownThings(familiar=True, names=())
         model = self.model(request.model)
         names = model.nearest_known(request.prompt, NUM_NEAREST)
         return KnownThings(
@@ -48,4 +51,6 @@ class ModelChain:
         self, request: GenerationRequest, folder: RunFolder
     ) -> Generator[Progress, None, Report | None]:
         """Run the request into a folder."""
+        if request.clip is not None:
+            return (yield from generate_from_clip(request, folder, self.device))
         return (yield from generate(request, folder, self.model(request.model), self.device))

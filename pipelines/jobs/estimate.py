@@ -28,7 +28,9 @@ def requested_stages(request: GenerationRequest) -> tuple[Stage, ...]:
     """Return the stages that a request asks for, in order."""
     if request.video_only:
         return ("video",)
-    return tuple(stage for stage in STAGES if stage != "distillation" or request.distil)
+    # No model draws a clip of somebody's own, so none refines it.
+    distil = request.distil and request.clip is None
+    return tuple(stage for stage in STAGES if stage != "distillation" or distil)
 
 
 def expected_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:

@@ -12,13 +12,11 @@ from pathlib import Path
 from pipelines.errors import RequestError
 from pipelines.jobs.database import Database
 from pipelines.jobs.records import Job, KnownThings, QueueLimits
-from pipelines.request import GenerationRequest
+from pipelines.request import CLIP_NAME, GenerationRequest
 from threed.progress import Stage
 
 SESSION_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
 """What a visitor's key, a job's id, a batch's and a share's token look like."""
-SOURCE_NAME = "source"
-"""In a job's folder: the visitor's own clip, whatever it was called."""
 HOUR = 3600.0
 
 LIVE = "state IN ('queued', 'running')"
@@ -84,7 +82,7 @@ class Intake(Database):
                 # Within the transaction: no job is ever queued without its file.
                 folder = self.root / "sessions" / session / ids[0]
                 folder.mkdir(parents=True)
-                shutil.copyfile(source, folder / SOURCE_NAME)
+                shutil.copyfile(source, folder / CLIP_NAME)
         return ids
 
     def _admit(

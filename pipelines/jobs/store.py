@@ -5,11 +5,11 @@ publish and finish (`leases`). Every name in it is random: a job is reached only
 session, and a session only by who holds its key.
 """
 
-from pipelines.jobs.intake import SESSION_PATTERN, SOURCE_NAME, new_session
+from pipelines.jobs.intake import SESSION_PATTERN, new_session
 from pipelines.jobs.keeping import Keeping
 from pipelines.jobs.records import QueueLimits
 
-__all__ = ["SESSION_PATTERN", "SOURCE_NAME", "JobStore", "QueueLimits", "new_session"]
+__all__ = ["SESSION_PATTERN", "JobStore", "QueueLimits", "new_session"]
 
 
 class JobStore(Keeping):

@@ -74,6 +74,15 @@ class ModelCard:
                     f"{path} is damaged: its SHA-256 is {found[:12]}..., not {expected[:12]}..."
                 )
 
+    def sha256(self) -> str:
+        """Return one hash of all files of the weights: that of their names' and hashes' list.
+
+        Raises:
+            InstallationError: The checksums are missing or damaged.
+        """
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(self._checksums().items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
     @property
     def max_frames(self) -> int:
         """The longest clip that the model makes, frames; InstallationError where nothing says."""

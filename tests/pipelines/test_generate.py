@@ -10,11 +10,13 @@ import torch
 import trimesh
 
 from pipelines.errors import RequestError
-from pipelines.generate import check_folder, generate, stage_generator
+from pipelines.generate import generate, stage_generator
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
+from pipelines.run_request import check_folder
 from tests.pipelines.sphere_model import RADIUS, SphereModel
-from threed.progress import STAGES, Progress
+from threed.orbit import display_frames
+from threed.progress import STAGES, EarlyStop, Progress
 from threed.run_folder import RunFolder, read_orbit
 
 VIDEO = GenerationRequest(prompt="a ball", seed=7, num_frames=8, size=32, video_only=True)
@@ -94,6 +96,33 @@ def test_a_folder_holds_one_request(tmp_path: Path) -> None:
     assert _files(tmp_path) == before
     # To stop at the video is not another wish: the same run can be taken on to the mesh.
     check_folder(replace(VIDEO, video_only=False), RunFolder(tmp_path))
+    # Nor is another texture, as long as there is no mesh that has one.
+    finer = replace(VIDEO, video_only=False, texture_size=2048, distil=False)
+    check_folder(finer, RunFolder(tmp_path))
+    with RunFolder.create(tmp_path) as folder, folder.stage("field"):
+        pass
+    with pytest.raises(RequestError, match="distil is True there and False here"):
+        check_folder(finer, RunFolder(tmp_path))
+
+
+def test_an_early_stop_keeps_the_video_as_it_was_guessed_by_then(tmp_path: Path) -> None:
+    model = SphereModel()
+    steps = generate(VIDEO, RunFolder.create(tmp_path), model)
+    records = [next(steps) for _ in range(3)]
+    with pytest.raises(EarlyStop):
+        steps.throw(EarlyStop())
+    assert RunFolder(tmp_path).done("orbit")
+    shown = records[-1].preview
+    assert shown is not None
+    kept = display_frames(read_orbit(tmp_path)).numpy()
+    assert np.abs(shown / 255 - kept).max() < 0.02
+    assert model.num_closed == model.num_samples == 1
+    # Before anything was drawn there is nothing to keep.
+    steps = generate(VIDEO, RunFolder.create(tmp_path / "new"), model)
+    next(steps)
+    with pytest.raises(EarlyStop):
+        steps.throw(EarlyStop())
+    assert not RunFolder(tmp_path / "new").done("orbit")
 
 
 @pytest.mark.parametrize(
