@@ -2,17 +2,21 @@
 
     python -m pipelines "a wooden chair" --seed 7 --out out/
     python -m pipelines models
+    torchrun --nproc-per-node 2 -m pipelines "a wooden chair"        one clip on two processes
 
 The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
 from pipelines.models.catalogue import MODELS, find_card
+from pipelines.parallel.environment import launched_rank, launched_size
 from pipelines.request import GenerationRequest
 from threed.command_line import (
     EXIT_FAILED,
@@ -22,6 +26,9 @@ from threed.command_line import (
     complain,
 )
 from threed.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pipelines.models.protocol
 
 PROGRAM = "python -m pipelines"
 
@@ -71,6 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-distil", action="store_true", help="do not refine the field with the video model"
     )
+    parser.add_argument(
+        "--attention",
+        choices=("ulysses", "ring"),
+        help="how attention is spread where torchrun has started several processes (ulysses on "
+        "up to as many as the model has heads, else ring)",
+    )
     return parser
 
 
@@ -104,20 +117,44 @@ def list_models() -> str:
     return "\n\n".join(paragraphs)
 
 
+@contextmanager
+def _model(
+    request: GenerationRequest, arguments: argparse.Namespace
+) -> Iterator[tuple["pipelines.models.protocol.VideoModel | None", str]]:
+    """Yield a device, and the model if it is spread; None leaves the loading to the chain."""
+    if launched_size() > 1:
+        from pipelines.parallel.launch import leading
+
+        with leading(request, arguments.attention) as spread:
+            yield spread
+    else:
+        import torch
+
+        yield None, "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Carry out one request, from the arguments to the last line of output."""
     request = request_of(arguments)
     find_card(request.model).check(request)
+    if arguments.attention and launched_size() == 1:
+        raise RequestError(
+            "--attention says how several processes share a clip, and this is one alone; "
+            "torchrun starts more: torchrun --nproc-per-node 2 -m pipelines ..."
+        )
+    if launched_rank() > 0:
+        from pipelines.parallel.launch import follow
+
+        follow(request, arguments.attention)
+        return
     folder = RunFolder.create(arguments.out)
     try:
         # Torch comes in only here, after all that can be refused without it.
-        import torch
-
         from pipelines.generate import generate
         from threed.progress_bar import draw
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        report = draw(generate(request, folder, device=device, overwrite=arguments.overwrite))
+        with _model(request, arguments) as (model, device):
+            report = draw(generate(request, folder, model, device, overwrite=arguments.overwrite))
     finally:
         folder.remove_if_empty()
     if report is None:
@@ -136,6 +173,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(arguments)
     except RequestError as error:
+        # Every process finds the same fault in a request; one says so.
+        if launched_rank() > 0:
+            return EXIT_REQUEST
         return complain(PROGRAM, str(error), EXIT_REQUEST)
     except (ReconstructionError, InstallationError) as error:
         return complain(PROGRAM, str(error), EXIT_FAILED)

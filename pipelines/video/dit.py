@@ -120,8 +120,15 @@ class DiT(nn.Module):
         x: Float[Tensor, "batch frame channel height width"],
         sigma: Float[Tensor, " batch"],
         cond: Conditioning,
+        first_frame: int = 0,
     ) -> Float[Tensor, "batch frame channel height width"]:
         """Return the clean estimate, of x's shape.
+
+        Args:
+            x: Noisy latents.
+            sigma: Their noise levels.
+            cond: What the clips are told.
+            first_frame: Frames of the clip that come before x, where x is a part of it.
 
         Raises:
             ValueError: The patch does not divide the clip's frames, rows or columns.
@@ -141,9 +148,9 @@ class DiT(nn.Module):
         # A unit vector's entries are tiny; of unit root mean square they are heard from the start.
         pooled = cond.pooled * config.text_width**0.5
         steer = self.sigma_in(sigma) + self.pooled_in(pooled)
-        rope = rope_angles(
-            token_positions(text.shape[1], grid, x.device), config.width // config.num_heads
-        )
+        first = first_frame // config.patch_frames
+        positions = token_positions(text.shape[1], grid, x.device, first)
+        rope = rope_angles(positions, config.width // config.num_heads)
         hidden = torch.cat([text, tokens], dim=1)
         for block in self.blocks:
             hidden = block(hidden, steer, rope)
@@ -197,16 +204,21 @@ def unpatchify(
 
 
 def token_positions(
-    num_text: int, grid: tuple[int, int, int], device: torch.device
+    num_text: int, grid: tuple[int, int, int], device: torch.device, first_frame: int = 0
 ) -> Int[Tensor, "token 3"]:
     """Return frame, row and column of every token; rows and columns count from the centre.
+
+    Frames, in patches, count from `first_frame`.
 
     Text tokens stand at their own places on the frame axis before the clip, which tells their
     order and keeps them apart from frames.
     """
     frame, row, column = (torch.arange(n, device=device) for n in grid)
     clip = torch.stack(
-        torch.meshgrid(frame, row - grid[1] // 2, column - grid[2] // 2, indexing="ij"), dim=-1
+        torch.meshgrid(
+            frame + first_frame, row - grid[1] // 2, column - grid[2] // 2, indexing="ij"
+        ),
+        dim=-1,
     ).reshape(-1, 3)
     text = torch.zeros(num_text, 3, dtype=clip.dtype, device=device)
     text[:, 0] = torch.arange(-num_text, 0, device=device)

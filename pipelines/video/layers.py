@@ -1,6 +1,7 @@
 """The transformer's parts: rotary positions on three axes, attention, MLP, embeddings of sigma."""
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Layer = TypeVar("Layer", bound=nn.Module)
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values (batch head token width) to what the queries find."""
 
 
 def zero_init(layer: Layer) -> Layer:
@@ -77,6 +80,8 @@ class SelfAttention(nn.Module):
         self.scale_q = nn.Parameter(torch.ones(width // num_heads))
         self.scale_k = nn.Parameter(torch.ones(width // num_heads))
         self.out = nn.Linear(width, width)
+        # Another takes its place where the tokens are spread over several processes.
+        self.attend: Attend = F.scaled_dot_product_attention
 
     def forward(
         self, x: Float[Tensor, "batch token width"], rope: Float[Tensor, "token pair 2"]
@@ -86,7 +91,7 @@ class SelfAttention(nn.Module):
         )
         q = apply_rope(rms_norm(q, self.scale_q), rope)
         k = apply_rope(rms_norm(k, self.scale_k), rope)
-        attended = F.scaled_dot_product_attention(q, k, v)
+        attended = self.attend(q, k, v)
         return self.out(rearrange(attended, "b h t d -> b t (h d)"))
 
 
