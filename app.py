@@ -15,22 +15,28 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from pipelines.jobs.executor import open_executor
 from pipelines.jobs.store import JobStore
 from ui.desk import Desk, runs_root
+from ui.fetching import forbid_fetching
+from ui.guard import Guard, password
+from ui.health import host_routes
+from ui.moderation import load_moderation
 from ui.page import build_page
 from ui.theme import look
+from ui.uploads import MAX_CLIP_BYTES
 
 DEFAULT_PORT = 7860
-MAX_UPLOAD = "1mb"
-"""The page takes no files."""
+MAX_UPLOAD = f"{MAX_CLIP_BYTES >> 20}mb"
 
 
 def open_desk() -> Desk:
     """Return a desk over the runs folder; its worker is not started yet."""
     store = JobStore(runs_root())
-    return Desk(store, open_executor(store), served=Path(get_upload_folder()))
+    served = Path(get_upload_folder())
+    return Desk(store, open_executor(store), served, load_moderation())
 
 
 def build_app(desk: Desk | None = None) -> gr.Blocks:
@@ -50,8 +56,12 @@ def server_name() -> str:
     return os.environ.get("GRADIO_SERVER_NAME") or everywhere
 
 
-def launch_settings() -> dict[str, Any]:
+def launch_settings(desk: Desk) -> dict[str, Any]:
     """Return the arguments of `launch` that dress the page and keep it to its purpose."""
+    forbid_fetching()
+    dressed = look()
+    within = dressed.pop("app_kwargs")
+    guard = Middleware(Guard, uploads=desk.served, password=password())
     return {
         "share": False,
         "strict_cors": True,
@@ -60,7 +70,13 @@ def launch_settings() -> dict[str, Any]:
         "enable_monitoring": False,
         "run_history": False,
         "footer_links": ["settings"],
-        **look(),
+        "mcp_server": True,
+        "app_kwargs": {
+            **within,
+            "routes": [*within.get("routes", []), *host_routes(desk.store)],
+            "middleware": [*within.get("middleware", []), guard],
+        },
+        **dressed,
     }
 
 
@@ -72,7 +88,7 @@ def main() -> None:
     page = build_app(desk)
     desk.open()
     try:
-        page.launch(server_name=server_name(), server_port=server_port(), **launch_settings())
+        page.launch(server_name=server_name(), server_port=server_port(), **launch_settings(desk))
     finally:
         desk.close()
 

@@ -120,6 +120,21 @@ def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MA
     return Clip(frames=np.stack(frames), has_alpha=has_alpha, num_source_frames=count)
 
 
+def clip_extent(path: Path) -> tuple[int, int, int, float]:
+    """Return a clip's width, height, number of frames and seconds (0 where nothing says).
+
+    Nothing is decoded. Raises what `read_clip` raises, and `DECODING_ERRORS`.
+    """
+    container = _container_of(path)
+    if container != "image":
+        return _read_packets(path, container)
+    with Image.open(path, formats=("GIF", "WEBP")) as image:
+        _check_extent(path, image.width, image.height, 0.0, 0)
+        count = getattr(image, "n_frames", 1)
+        _check_extent(path, image.width, image.height, 0.0, count)
+        return image.width, image.height, count, 0.0
+
+
 def _container_of(path: Path) -> str:
     """Return FFmpeg's name of the container, or `image` for what Pillow reads."""
     if path.is_dir():
@@ -175,7 +190,7 @@ def _chosen(count: int, max_frames: int) -> set[int]:
 def _read_video(
     path: Path, container_format: str, max_frames: int, max_side: int
 ) -> tuple[list[np.ndarray], bool, int]:
-    count = _count_packets(path, container_format)
+    _, _, count, _ = _read_packets(path, container_format)
     chosen = _chosen(count, max_frames)
     frames: list[np.ndarray] = []
     has_alpha = False
@@ -204,8 +219,8 @@ def _open(path: Path, container_format: str) -> InputContainer:
     return container
 
 
-def _count_packets(path: Path, container_format: str) -> int:
-    """Return the number of frames by reading the container's packets, which decodes nothing."""
+def _read_packets(path: Path, container_format: str) -> tuple[int, int, int, float]:
+    """Return width, height, frames and seconds by reading packets, which decodes nothing."""
     with _open(path, container_format) as container:
         stream = container.streams.video[0]
         seconds = (container.duration or 0) / av.time_base
@@ -218,7 +233,7 @@ def _count_packets(path: Path, container_format: str) -> int:
             if count % 500 == 0:
                 _check_extent(path, stream.width, stream.height, seconds, count)
         _check_extent(path, stream.width, stream.height, seconds, count)
-        return count
+        return stream.width, stream.height, count, seconds
 
 
 def _decode(path: Path, container_format: str) -> Iterator[av.VideoFrame]:

@@ -27,6 +27,7 @@ from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
 from ui.copies import Copies
+from ui.moderation import Moderate, allow_all, check_words
 
 DOWNLOADS = {"orbit.mp4": "orbit", "mesh.glb": "mesh"}
 """The files of a run folder that are served, and the stage that makes each."""
@@ -58,8 +59,15 @@ def _in_words() -> Iterator[None]:
 class Desk:
     """The store, the executor that runs its jobs, and the copies of results that may be served."""
 
-    def __init__(self, store: JobStore, executor: Executor, served: Path) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        executor: Executor,
+        served: Path,
+        moderate: Moderate = allow_all,
+    ) -> None:
         self.store = store
+        self.moderate = moderate
         self.executor = executor
         self.served = served
         self._copies = Copies(served)
@@ -115,9 +123,12 @@ class Desk:
         return ids
 
     def _check(self, request: GenerationRequest) -> None:
+        check_words(request.prompt, self.moderate)
         # A broken installation is the worker's to tell, which logs it.
         with suppress(InstallationError):
-            find_card(request.model).check(request)
+            # A clip of the visitor's own asks nothing of a model.
+            if request.clip is None:
+                find_card(request.model).check(request)
         self.open()
 
     def retry(self, job_id: object, session: object, seed: int | None = None) -> str:
@@ -247,6 +258,7 @@ class Desk:
             RequestError: It is not the visitor's, or the title cannot be used.
         """
         job = self.job(job_id, session)
+        check_words(title, self.moderate)
         with _in_words():
             self.store.rename(job.id, title)
 

@@ -13,6 +13,7 @@ import gradio as gr
 
 from pipelines.errors import RequestError
 from pipelines.jobs.records import Job
+from ui.api import add_api
 from ui.compose import Form, build_form, read_request
 from ui.desk import Desk
 from ui.gallery import latest_stage, preview_html
@@ -94,6 +95,8 @@ def build_page(desk: Desk) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(CACHE_CHECK_SECONDS, CACHE_KEEP_SECONDS),
     ) as page:
+        # First, so that its endpoints have their names before the page's own events.
+        add_api(desk)
         session = gr.BrowserState(None, storage_key=BROWSER_KEY, secret=BROWSER_SECRET)
         shown = gr.State(Shown())
         gr.HTML(HEADING, elem_id="heading")

@@ -8,7 +8,7 @@ import unicodedata
 from pipelines.errors import RequestError
 from pipelines.jobs.intake import HOUR, LIVE, SESSION_PATTERN
 from pipelines.jobs.leases import NUM_TIMES_KEPT, Leases
-from pipelines.jobs.records import Job
+from pipelines.jobs.records import Census, Job
 
 FORGOTTEN = '{"prompt": "-"}'
 MAX_TITLE_CHARACTERS = 120
@@ -95,6 +95,20 @@ class Keeping(Leases):
         """Say that somebody looks at a job, which keeps it from being forgotten."""
         with self.reading() as database:
             database.execute("UPDATE jobs SET touched = ? WHERE id = ?", (time.time(), job_id))
+
+    def census(self) -> Census:
+        """Return how many jobs there are in each state, and how much they take."""
+        with self.reading() as database:
+            rows = database.execute(
+                "SELECT state, count(*), sum(bytes), min(created) FROM jobs "
+                "WHERE deleted IS NULL GROUP BY state"
+            ).fetchall()
+        oldest = next((row[3] for row in rows if row[0] == "queued"), None)
+        return Census(
+            states={row[0]: row[1] for row in rows},
+            num_bytes=sum(row[2] for row in rows),
+            oldest_wait_seconds=0.0 if oldest is None else max(0.0, time.time() - oldest),
+        )
 
     def prune(self, seconds: float, max_bytes: float = float("inf")) -> None:
         """Forget what is deleted, what nobody looked at for so long, and the oldest beyond a size.

@@ -101,6 +101,18 @@ class QueueLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Census:
+    """All that a store holds, counted."""
+
+    states: dict[State, int]
+    """Jobs by state; deleted ones do not count."""
+    num_bytes: int
+    """Of all results."""
+    oldest_wait_seconds: float
+    """Since the oldest waiting job was handed in; 0 where nothing waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Standing:
     """How long the queue is."""
 

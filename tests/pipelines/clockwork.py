@@ -3,7 +3,7 @@
     python -m tests.pipelines.clockwork RUNS_FOLDER
 
 The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`,
-`void`, `full` and `broken` raise, `die` kills the process.
+`void`, `full` and `broken` raise, `die` kills the process; all else yields one step.
 """
 
 import errno
@@ -37,7 +37,7 @@ class Clockwork:
     ) -> Generator[Progress, None, Report | None]:
         word, _, number = request.prompt.partition(" ")
         try:
-            yield from self._act(word, float(number or 1), folder)
+            yield from self._act(word, float(number) if number.isdecimal() else 1.0, folder)
         finally:
             folder.file("closed").write_text("the generator was closed")
         return None

@@ -149,7 +149,7 @@ def served(desk: Desk) -> Iterator[tuple[str, Desk]]:
         server_port=port,
         prevent_thread_lock=True,
         quiet=True,
-        **app.launch_settings(),
+        **app.launch_settings(desk),
     )
     yield f"http://127.0.0.1:{port}", desk
     page.close()
