@@ -71,6 +71,9 @@ def launch_settings(desk: Desk) -> dict[str, Any]:
         "run_history": False,
         "footer_links": ["settings"],
         "mcp_server": True,
+        # Else Gradio ends the program where its own page takes more than three seconds to come,
+        # as it may when visitors come together with the start.
+        "_frontend": False,
         "app_kwargs": {
             **within,
             "routes": [*within.get("routes", []), *host_routes(desk.store)],

@@ -3,7 +3,8 @@
     python -m tests.pipelines.clockwork RUNS_FOLDER
 
 The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`,
-`void`, `full` and `broken` raise, `die` kills the process; all else yields one step.
+`void`, `full` and `broken` raise, `die` kills the process, `walk 4` goes through every stage in
+steps of 50 ms and notes in `walked` which it made; all else yields one step.
 """
 
 import errno
@@ -18,9 +19,17 @@ from pipelines.errors import InstallationError, ReconstructionError
 from pipelines.jobs.records import KnownThings
 from pipelines.jobs.worker import main
 from pipelines.request import GenerationRequest
-from threed.progress import Progress
+from threed.progress import Progress, Stage
 from threed.report import Report
 from threed.run_folder import RunFolder
+
+WALK: dict[str, Stage] = {
+    "request": "video",
+    "orbit": "video",
+    "field": "field",
+    "mesh": "mesh",
+    "report": "report",
+}
 
 
 class Clockwork:
@@ -37,12 +46,30 @@ class Clockwork:
     ) -> Generator[Progress, None, Report | None]:
         word, _, number = request.prompt.partition(" ")
         try:
-            yield from self._act(word, float(number) if number.isdecimal() else 1.0, folder)
+            count = float(number) if number.isdecimal() else 1.0
+            yield from self._act(request, word, count, folder)
         finally:
             folder.file("closed").write_text("the generator was closed")
         return None
 
-    def _act(self, word: str, number: float, folder: RunFolder) -> Generator[Progress, None, None]:
+    def _walk(self, num_steps: int, folder: RunFolder) -> Generator[Progress, None, None]:
+        for made, stage in WALK.items():
+            if folder.done(made):
+                continue
+            for step in range(num_steps):
+                yield Progress(stage=stage, step=step, num_steps=num_steps, message="walking")
+                time.sleep(0.05)
+            with folder.stage(made) as temporary:
+                (temporary / f"{made}.txt").write_text(made)
+            with folder.file("walked").open("a") as walked:
+                walked.write(f"{made}\n")
+
+    def _act(
+        self, request: GenerationRequest, word: str, number: float, folder: RunFolder
+    ) -> Generator[Progress, None, None]:
+        if word == "walk":
+            yield from self._walk(int(number), folder)
+            return
         frames = np.full((12, 8, 8, 3), 200, dtype=np.uint8)
         yield Progress(stage="video", step=0, num_steps=1, message="starting")
         if word == "hang":
@@ -67,6 +94,9 @@ class Clockwork:
                 message=f"step {step + 1}",
                 preview=frames,
             )
+        if not folder.done("request"):
+            with folder.stage("request") as temporary:
+                (temporary / "request.json").write_text(request.to_json())
         with folder.stage("orbit") as temporary:
             (temporary / "orbit.mp4").write_bytes(b"frames of " + word.encode())
 

@@ -174,6 +174,8 @@ def test_the_worker_ends_when_its_page_is_killed(store: JobStore) -> None:
     page.wait()
     page.stdout.close()
     wait_for(lambda: not _runs(worker_pid))
+    # It gave its job back with its last breath, so that the next program need not wait.
+    assert store.status(job_id).state == "queued"
 
 
 def _runs(pid: int) -> bool:
