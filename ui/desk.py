@@ -21,6 +21,7 @@ from typing import Any, TypeGuard
 from pipelines.errors import InstallationError, RequestError
 from pipelines.jobs.estimate import seconds_until_start
 from pipelines.jobs.executor import Executor
+from pipelines.jobs.memory import check_memory, machine_bytes
 from pipelines.jobs.records import Job, Standing
 from pipelines.jobs.store import SESSION_PATTERN, JobStore, new_session
 from pipelines.models.catalogue import find_card
@@ -68,6 +69,7 @@ class Desk:
     ) -> None:
         self.store = store
         self.moderate = moderate
+        self.memory_bytes = machine_bytes()
         self.executor = executor
         self.served = served
         self._copies = Copies(served)
@@ -124,6 +126,7 @@ class Desk:
 
     def _check(self, request: GenerationRequest) -> None:
         check_words(request.prompt, self.moderate)
+        check_memory(request, self.memory_bytes)
         # A broken installation is the worker's to tell, which logs it.
         with suppress(InstallationError):
             # A clip of the visitor's own asks nothing of a model.

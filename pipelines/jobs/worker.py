@@ -32,6 +32,7 @@ IDLE_SECONDS = 0.1
 PUBLISH_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
 """How long a worker tries to say how a job ended before it gives up and ends itself."""
+LOG_PROMPTS_VARIABLE = "LATHE_LOG_PROMPTS"
 APOLOGY = "Something went wrong inside the program; it has been logged. Please try again."
 BROKEN = "This model's files are missing or damaged on the server; it has been logged."
 UNWRITTEN = (
@@ -85,22 +86,29 @@ def run_job(store: JobStore, job: Job, chain: Chain) -> None:
             store.publish_known(job.id, chain.known(job.request))
         state = _follow(store, job, chain)
     except InstallationError:
-        logger.exception("job %s found a broken installation", job.id)
+        logger.exception("%s found a broken installation", in_log(job))
         state, message = "failed", BROKEN
     except (RequestError, ReconstructionError) as error:
         state, message = "failed", str(error)
         # What names the run's folder speaks to who owns the machine; a visitor is told no paths.
         if str(store.folder(job)) in message:
-            logger.exception("job %s could not keep its files", job.id)
+            logger.exception("%s could not keep its files", in_log(job))
             message = UNWRITTEN
     except Exception:
-        logger.exception("job %s failed", job.id)
+        logger.exception("%s failed", in_log(job))
         state, message = "failed", APOLOGY
     if state is None:
         logger.warning("job %s is another worker's now", job.id)
         return
     size = _folder_bytes(store.folder(job))
     _insist(lambda: store.finish(job.id, state, message, job.lease, size))
+
+
+def in_log(job: Job) -> str:
+    """Return what the log calls a job: its number alone, unless the host wants to know more."""
+    if os.environ.get(LOG_PROMPTS_VARIABLE) == "1":
+        return f"job {job.id} ({job.request.to_json()})"
+    return f"job {job.id}"
 
 
 def _follow(store: JobStore, job: Job, chain: Chain) -> State | None:

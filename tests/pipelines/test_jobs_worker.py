@@ -13,7 +13,7 @@ import pytest
 from pipelines.jobs.records import Job
 from pipelines.jobs.store import JobStore, new_session
 from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor, SupervisorConfig
-from pipelines.jobs.worker import APOLOGY, BROKEN, UNWRITTEN, run_job
+from pipelines.jobs.worker import APOLOGY, BROKEN, LOG_PROMPTS_VARIABLE, UNWRITTEN, run_job
 from pipelines.request import GenerationRequest
 from tests.pipelines.clockwork import Clockwork
 from threed.run_folder import RunFolder
@@ -78,6 +78,17 @@ def test_other_faults_are_logged_and_not_told(
     job = run_here(store, "fail")
     assert (job.state, job.message) == ("failed", APOLOGY)
     assert "a secret of the program" in caplog.text
+
+
+def test_the_log_has_no_prompts_unless_it_is_asked_to(
+    store: JobStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_here(store, "fail of mine")
+    assert caplog.text
+    assert "fail of mine" not in caplog.text
+    monkeypatch.setenv(LOG_PROMPTS_VARIABLE, "1")
+    run_here(store, "fail of mine")
+    assert "fail of mine" in caplog.text
 
 
 @pytest.mark.parametrize(("prompt", "told"), [("full", UNWRITTEN), ("broken", BROKEN)])
