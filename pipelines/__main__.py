@@ -3,6 +3,7 @@
     python -m pipelines "a wooden chair" --seed 7 --out out/
     python -m pipelines models
     torchrun --nproc-per-node 2 -m pipelines "a wooden chair"        one clip on two processes
+    python -m pipelines models download NAME
 
 The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 """
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
-from pipelines.models.catalogue import MODELS, find_card
+from pipelines.models.catalogue import find_card
+from pipelines.models.command_line import main as models
 from pipelines.parallel.environment import launched_rank, launched_size
 from pipelines.request import GenerationRequest
 from threed.command_line import (
@@ -74,6 +76,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--faces", type=int, default=default.max_faces, help=f"at most ({default.max_faces})"
     )
+    parser.add_argument("--revision", help="a large model's branch, tag or commit (its own)")
+    parser.add_argument(
+        "--tries", type=int, help="clips drawn, the best kept, by models without cameras (its own)"
+    )
+    parser.add_argument(
+        "--recaption",
+        default=default.recaption,
+        help="how the prompt is put into a large model's style: template, none, or a language "
+        f"model ({default.recaption})",
+    )
+    parser.add_argument(
+        "--commercial", action="store_true", help="refuse models whose licence forbids that"
+    )
     parser.add_argument("--video-only", action="store_true", help="stop at the orbit video")
     parser.add_argument(
         "--no-distil", action="store_true", help="do not refine the field with the video model"
@@ -100,21 +115,13 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
         elevation_deg=arguments.elevation_deg,
         texture_size=arguments.texture,
         max_faces=arguments.faces,
+        revision=arguments.revision,
+        num_tries=arguments.tries,
+        recaption=arguments.recaption,
+        commercial=arguments.commercial,
         video_only=arguments.video_only,
         distil=not arguments.no_distil,
     )
-
-
-def list_models() -> str:
-    """Return the catalogue as text, a paragraph a model."""
-    paragraphs = []
-    for card in MODELS:
-        try:
-            size = f"{card.num_parameters() / 1e6:.1f} million parameters"
-        except InstallationError:
-            size = "weights missing"
-        paragraphs.append(f"{card.name}: {card.title} ({size}, {card.licence})\n{card.description}")
-    return "\n\n".join(paragraphs)
 
 
 @contextmanager
@@ -166,9 +173,8 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if list(argv) == ["models"]:
-        print(list_models())
-        return 0
+    if list(argv)[:1] == ["models"]:
+        return models(list(argv)[1:])
     arguments = build_parser().parse_args(argv)
     try:
         run(arguments)

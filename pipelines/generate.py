@@ -6,11 +6,12 @@ from collections.abc import Generator
 import numpy as np
 import torch
 
-from pipelines.errors import InstallationError, RequestError
-from pipelines.models.catalogue import check_limits, load_model
+from pipelines.errors import InstallationError, ReconstructionError, RequestError
+from pipelines.models.catalogue import load_model
+from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.provenance import as_comment
-from pipelines.request import GenerationRequest
+from pipelines.request import MADE_WITH, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
 from threed.orbit import OrbitVideo, display_frames
 from threed.progress import EarlyStop, Progress
@@ -45,7 +46,7 @@ def generate(
     Raises:
         RequestError: The model cannot do what is asked, or the folder holds another request.
         InstallationError: The model's weights are missing or damaged.
-        ReconstructionError: The orbit video yields no surface.
+        ReconstructionError: The video is no orbit, or yields no surface.
         EarlyStop: It was thrown in; a video that was being drawn is kept as it was by then.
     """
     replacing = overwrite and holds_another(request, folder)
@@ -57,7 +58,7 @@ def generate(
             if folder.done("report"):
                 return Report.from_json(folder.file("report.json").read_text("utf-8"))
         if model is None:
-            model = load_model(request.model, device)
+            model = load_model(request.model, device, request.revision)
         check_abilities(request, model.abilities)
         provenance = write_request(request, folder, replacing)
     except (RequestError, InstallationError):
@@ -67,10 +68,20 @@ def generate(
     yield _video_progress(0, 1, familiarity_message(request.prompt, model))
     if not folder.done("orbit"):
         orbit, early = yield from _sample(request, model)
+        # What a large model made of the prompt, and how well its frames agree.
+        findings = getattr(model, "findings", None)
+        if findings:
+            provenance = {**provenance, MADE_WITH: {**provenance[MADE_WITH], "video": findings}}
         with folder.stage("orbit") as temporary:
             write_orbit(temporary, orbit, as_comment(provenance))
         if early is not None:
             raise early
+        if orbit.kind == "clip" and not request.video_only:
+            reason = (findings or {}).get("found", "its frames do not agree")
+            raise ReconstructionError(
+                f"the model drew no turn about one object: {reason}. The video is kept; try "
+                "another seed, more tries, or fewer words about anything but the object"
+            )
     if request.video_only:
         return None
     # Read back even when it is at hand: the files are rounded to eight bits, and a run that was
@@ -109,6 +120,8 @@ def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
 def familiarity_message(prompt: str, model: VideoModel) -> str:
     """Return a sentence on what the model knows near a prompt; a warning where that is far."""
     names = ", ".join(known.name for known in model.nearest_known(prompt, NUM_NEAREST))
+    if not names:
+        return "what this model has seen is not known by name"
     if model.familiar(prompt):
         return f"nearest known things: {names}"
     return (

@@ -43,17 +43,18 @@ def made_with(request: GenerationRequest) -> dict[str, Any]:
     found: dict[str, Any] = {"program": "Lathe", "version": VERSION, "versions": _versions()}
     # A clip of somebody's own was drawn by no model.
     if request.clip is None:
-        found["model"] = _model(request.model)
+        found["model"] = _model(request)
     return found
 
 
-def _model(name: str) -> dict[str, str]:
+def _model(request: GenerationRequest) -> dict[str, str]:
     try:
-        card = find_card(name)
-        return {"name": name, "licence": card.licence, "sha256": card.sha256()}
+        card = find_card(request.model)
+        weights = card.weights(request.revision)
+        return {"name": request.model, "licence": card.licence, **weights}
     except (RequestError, InstallationError):
         # A model that is handed in by name only, as tests and other programs may.
-        return {"name": name}
+        return {"name": request.model}
 
 
 @functools.cache

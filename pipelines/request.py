@@ -26,6 +26,10 @@ MADE_WITH = "made_with"
 """In request.json beside the request's own fields: by what the run was made."""
 TEXTURE_SIZES = (512, 1024, 2048, 4096)
 FACES_RANGE = (1_000, 200_000)
+TRIES_RANGE = (1, 16)
+RECAPTIONS = ("template", "none")
+"""How a prompt is put into a large model's own style; the name of a language model is a third."""
+MAX_REVISION_CHARACTERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,16 @@ class GenerationRequest:
     """Width and height of the texture, pixels."""
     max_faces: int = 20_000
     """The mesh has at most so many triangles."""
+    revision: str | None = None
+    """A large model's branch, tag or commit; None is the one that the catalogue names."""
+    num_tries: int | None = None
+    """Clips that a large model without cameras draws, of which the one that agrees best is kept;
+    None is the model's own number."""
+    recaption: str = "template"
+    """How the prompt is put into a large model's own style: `template`, `none`, or the name of a
+    language model of the catalogue."""
+    commercial: bool = False
+    """The result shall earn money; a model whose licence does not allow that is refused."""
     video_only: bool = False
     """Stop when the orbit video is made."""
     distil: bool = True
@@ -101,7 +115,12 @@ class GenerationRequest:
         if self.clip_elevation_deg is not None:
             self._settle_number("clip_elevation_deg", *CLIP_ELEVATION_RANGE_DEG)
         self._settle_number("clip_fov_deg", *CLIP_FOV_RANGE_DEG)
-        for name in ("video_only", "distil"):
+        if self.num_tries is not None:
+            _check_integer("num_tries", self.num_tries, *TRIES_RANGE)
+        _check_name("recaption", self.recaption)
+        if self.revision is not None:
+            _check_name("revision", self.revision)
+        for name in ("video_only", "distil", "commercial"):
             if not isinstance(getattr(self, name), bool):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; it must be true or false")
 
@@ -174,4 +193,18 @@ def _check_integer(name: str, given: int, lowest: int, highest: int) -> None:
     if not isinstance(given, int) or isinstance(given, bool) or not lowest <= given <= highest:
         raise RequestError(
             f"{name} is {given!r}; it must be a whole number from {lowest} to {highest}"
+        )
+
+
+def _check_name(name: str, given: str) -> None:
+    """Refuse what is no name of a branch, commit or model; such names become parts of paths."""
+    if (
+        not isinstance(given, str)
+        or not 0 < len(given) <= MAX_REVISION_CHARACTERS
+        or not all(character.isalnum() or character in "._-/" for character in given)
+        or ".." in given
+        or given.startswith(("/", "-"))
+    ):
+        raise RequestError(
+            f"{name} is {given!r}; it must be a name of letters, digits, dots, dashes and slashes"
         )

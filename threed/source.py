@@ -48,6 +48,8 @@ class Source:
     """The axis of the orbit's coordinates that points up."""
     notes: tuple[str, ...]
     """What was assumed or measured, a sentence each, for the user."""
+    misfit: float | None = None
+    """How badly the frames agree under cameras that were found, 0 is perfectly; None if given."""
 
 
 def read_source(path: Path | str, config: SourceConfig) -> Source:
@@ -77,15 +79,31 @@ def read_source(path: Path | str, config: SourceConfig) -> Source:
 
 def _read_turntable(path: Path, config: SourceConfig) -> Source:
     clip = read_clip(path)
+    frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
-        if clip.has_alpha:
-            pictures = _premultiplied(clip.frames)
-        else:
-            pictures = matte(clip.frames[..., :3])
-        frames, fov_y = _crop(pictures, math.radians(config.poses.fov_deg), config.size)
-        poses = find_orbit(frames, fov_y, config.poses)
+        return orbit_of_turn(frames, config, clip.num_source_frames)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
+
+
+def orbit_of_turn(
+    clip: UInt8[np.ndarray, "frame height width channel"],
+    config: SourceConfig,
+    num_source_frames: int | None = None,
+) -> Source:
+    """Return the orbit that a clip of whole turns shows, its cameras found.
+
+    Args:
+        clip: Frames with straight alpha as a fourth channel, or without, before a plain background.
+        config: How it is read.
+        num_source_frames: Frames of the file that the clip was chosen from.
+
+    Raises:
+        RequestError: No object stands out, or its frames are no turn about it.
+    """
+    pictures = _premultiplied(clip) if clip.shape[-1] == 4 else matte(clip)
+    frames, fov_y = _crop(pictures, math.radians(config.poses.fov_deg), config.size)
+    poses = find_orbit(frames, fov_y, config.poses)
     frames = frames[poses.kept]
     orbit = OrbitVideo(
         albedo=frames[..., :3].contiguous(),
@@ -96,12 +114,13 @@ def _read_turntable(path: Path, config: SourceConfig) -> Source:
     measured = "told" if config.poses.elevation_deg is not None else "measured"
     turns = "one turn" if poses.num_turns == 1 else f"{poses.num_turns} turns"
     way = "counter-clockwise" if poses.counter_clockwise else "clockwise"
+    count = num_source_frames or len(clip)
     notes = (
-        f"{len(poses.kept)} of {clip.num_source_frames} frames, {turns}, the camera going {way} "
+        f"{len(poses.kept)} of {count} frames, {turns}, the camera going {way} "
         f"seen from above, elevation {poses.elevation_deg:g} degrees ({measured}), field of view "
         f"{config.poses.fov_deg:g} degrees (told)",
     )
-    return Source(orbit=orbit, up="y", notes=notes)
+    return Source(orbit=orbit, up="y", notes=notes, misfit=poses.misfit)
 
 
 def _premultiplied(

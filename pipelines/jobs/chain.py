@@ -23,14 +23,14 @@ class ModelChain:
 
     def __init__(self) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._loaded: tuple[str, VideoModel] | None = None
+        self._loaded: tuple[tuple[str, str | None], VideoModel] | None = None
 
-    def model(self, name: str) -> VideoModel:
+    def model(self, name: str, revision: str | None = None) -> VideoModel:
         """Return a model of the catalogue, loaded."""
-        if self._loaded is None or self._loaded[0] != name:
+        if self._loaded is None or self._loaded[0] != (name, revision):
             # The old one goes first: memory seldom holds two.
             self._loaded = None
-            self._loaded = (name, load_model(name, self.device))
+            self._loaded = ((name, revision), load_model(name, self.device, revision))
         return self._loaded[1]
 
     def warm(self) -> None:
@@ -41,7 +41,7 @@ class ModelChain:
         """Return what the request's model knows near its prompt; nothing where no model draws."""
         if request.clip is not None:
             return KnownThings(familiar=True, names=())
-        model = self.model(request.model)
+        model = self.model(request.model, request.revision)
         names = model.nearest_known(request.prompt, NUM_NEAREST)
         return KnownThings(
             familiar=model.familiar(request.prompt), names=tuple(known.name for known in names)
@@ -53,4 +53,5 @@ class ModelChain:
         """Run the request into a folder."""
         if request.clip is not None:
             return (yield from generate_from_clip(request, folder, self.device))
-        return (yield from generate(request, folder, self.model(request.model), self.device))
+        model = self.model(request.model, request.revision)
+        return (yield from generate(request, folder, model, self.device))

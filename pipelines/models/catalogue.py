@@ -1,149 +1,39 @@
 """The video models that can be asked for. Importing this loads neither torch nor any model."""
 
-import hashlib
-import json
-import math
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import InstallationError, RequestError
-from pipelines.request import GenerationRequest
+from pipelines.errors import RequestError
+from pipelines.models.embedded_card import EmbeddedCard
+from pipelines.models.large import LARGE_MODELS
+from pipelines.models.large_card import LargeModelCard
 
 if TYPE_CHECKING:
     import torch
 
     import pipelines.models.protocol
 
+__all__ = ["MODELS", "EmbeddedCard", "ModelCard", "find_card", "load_model"]
+
+ModelCard = EmbeddedCard | LargeModelCard
+"""What there is to know of a video model before it is loaded: name, title, licence, description,
+sizes and max_frames, num_parameters(), runnable() and check(request)."""
+
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "models"
-CHECKSUMS_NAME = "SHA256SUMS"
-"""Beside the weights, one line a file, as `sha256sum` writes them."""
-SETTINGS_NAME = "settings.json"
-"""What the weights were made for: size, max_frames and more."""
-KNOWN_NAME = "known.safetensors"
-"""What the model has seen: names and features, which nobody would call parameters."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """What there is to know of a model before it is loaded."""
-
-    name: str
-    """What a request calls it."""
-    title: str
-    """What a person calls it."""
-    licence: str
-    """Of the weights."""
-    description: str
-    """What it does and what it needs, in two sentences."""
-    folder: Path
-    """Holds the weights and their checksums."""
-
-    def runnable(self) -> bool:
-        """Return whether every file of the weights is here; a look, without reading them."""
-        try:
-            return all((self.folder / name).is_file() for name in self._checksums())
-        except InstallationError:
-            return False
-
-    def num_parameters(self) -> int:
-        """Return how many numbers the weights hold, as their headers say.
-
-        Raises:
-            InstallationError: The weights are missing or damaged.
-        """
-        files = [name for name in self._checksums() if name.endswith(".safetensors")]
-        return sum(_count_parameters(self.folder / name) for name in files if name != KNOWN_NAME)
-
-    def verify(self) -> None:
-        """Read every file of the weights and compare it with its checksum.
-
-        Raises:
-            InstallationError: A file is missing or is not what was shipped.
-        """
-        for name, expected in self._checksums().items():
-            path = self.folder / name
-            try:
-                with path.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise self._broken(f"{path} cannot be read ({error.strerror})") from error
-            if found != expected:
-                raise self._broken(
-                    f"{path} is damaged: its SHA-256 is {found[:12]}..., not {expected[:12]}..."
-                )
-
-    def sha256(self) -> str:
-        """Return one hash of all files of the weights: that of their names' and hashes' list.
-
-        Raises:
-            InstallationError: The checksums are missing or damaged.
-        """
-        lines = [f"{digest}  {name}\n" for name, digest in sorted(self._checksums().items())]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-    @property
-    def max_frames(self) -> int:
-        """The longest clip that the model makes, frames; InstallationError where nothing says."""
-        return self._setting("max_frames")
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Widths of the clips that it makes, pixels; InstallationError where nothing says."""
-        return (self._setting("size"),)
-
-    def check(self, request: GenerationRequest) -> None:
-        """Refuse what the model cannot make, without loading it.
-
-        Raises:
-            RequestError: The clip is too long or of another size.
-            InstallationError: The weights' settings are missing or damaged.
-        """
-        check_limits(request, max_frames=self.max_frames, sizes=self.sizes)
-
-    def _setting(self, key: str) -> int:
-        path = self.folder / SETTINGS_NAME
-        try:
-            return int(json.loads(path.read_text("utf-8"))[key])
-        except OSError as error:
-            raise self._broken(f"{path} cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._broken(f"{path} is damaged: no number {key}") from error
-
-    def _checksums(self) -> dict[str, str]:
-        path = self.folder / CHECKSUMS_NAME
-        try:
-            lines = [line.split(maxsplit=1) for line in path.read_text("utf-8").splitlines()]
-            sums = {name.lstrip("*"): digest.lower() for digest, name in lines}
-        except OSError as error:
-            raise self._broken(f"{path} cannot be read ({error.strerror})") from error
-        except ValueError as error:
-            raise self._broken(f"{path} is damaged: no list of checksums") from error
-        if not sums:
-            raise self._broken(f"{path} is empty")
-        return sums
-
-    def _broken(self, what: str) -> InstallationError:
-        return InstallationError(
-            f"the weights of the model '{self.name}' are missing or damaged: {what}; "
-            "fetch them again (git checkout, or git lfs pull where the host keeps them so)"
-        )
-
-
-MODELS: tuple[ModelCard, ...] = (
-    ModelCard(
-        name="embedded",
-        title="Lathe's own, embedded",
-        licence="Apache-2.0",
-        description=(
-            "A small video diffusion transformer that ships with the program and runs on two CPU "
-            "cores. It makes colour, coverage and normals of single everyday things in the "
-            "low-poly style."
-        ),
-        folder=WEIGHTS_FOLDER / "embedded",
+EMBEDDED = EmbeddedCard(
+    name="embedded",
+    title="Lathe's own, embedded",
+    licence="Apache-2.0",
+    description=(
+        "A small video diffusion transformer that ships with the program and runs on two CPU "
+        "cores. It makes colour, coverage and normals of single everyday things in the "
+        "low-poly style."
     ),
+    folder=WEIGHTS_FOLDER / "embedded",
 )
+MODELS: tuple[ModelCard, ...] = (EMBEDDED, *LARGE_MODELS)
+"""The default comes first."""
 
 
 def find_card(name: str) -> ModelCard:
@@ -159,42 +49,27 @@ def find_card(name: str) -> ModelCard:
     raise RequestError(f"model is {name!r}; the catalogue has {known}")
 
 
-def check_limits(request: GenerationRequest, *, max_frames: int, sizes: tuple[int, ...]) -> None:
-    """Raise RequestError where a clip is longer than its model makes, or of another size."""
-    if request.num_frames > max_frames:
-        raise RequestError(
-            f"num_frames is {request.num_frames}; the model {request.model!r} makes at most "
-            f"{max_frames}"
-        )
-    if request.size is not None and request.size not in sizes:
-        allowed = ", ".join(str(size) for size in sizes)
-        raise RequestError(
-            f"size is {request.size}; the model {request.model!r} makes {allowed} pixels"
-        )
-
-
-def load_model(name: str, device: "torch.device | str") -> "pipelines.models.protocol.VideoModel":
+def load_model(
+    name: str, device: "torch.device | str", revision: str | None = None
+) -> "pipelines.models.protocol.VideoModel":
     """Return a model, its weights verified and on the device.
 
+    Args:
+        name: Of the catalogue.
+        device: Where it shall run.
+        revision: Of a large model's repository; the card's own where it is None.
+
     Raises:
-        RequestError: The catalogue has no such model.
+        RequestError: The catalogue has no such model, or this machine cannot run it.
         InstallationError: Its weights are missing or damaged.
     """
     card = find_card(name)
-    card.verify()
     # Here and not above: the page lists the catalogue in a process without torch.
-    from pipelines.models.embedded import EmbeddedModel
+    if isinstance(card, EmbeddedCard):
+        from pipelines.models.embedded import EmbeddedModel
 
-    return EmbeddedModel.load(card.folder, device)
+        card.verify()
+        return EmbeddedModel.load(card.folder, device)
+    from pipelines.models.diffusers_video import load_large_model
 
-
-def _count_parameters(path: Path) -> int:
-    """Count the numbers in a safetensors file: a length of eight bytes, then a JSON header."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 1 << 26)))
-        shapes = [entry["shape"] for key, entry in header.items() if key != "__metadata__"]
-    except (OSError, ValueError, struct.error, KeyError, AttributeError, TypeError) as error:
-        raise InstallationError(f"{path} is no safetensors file: {error}") from error
-    return sum(math.prod(shape) for shape in shapes)
+    return load_large_model(card, device, revision)

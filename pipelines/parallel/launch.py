@@ -43,7 +43,7 @@ def follow(request: GenerationRequest, attention: AttentionKind | None) -> None:
 def _spread(
     request: GenerationRequest, ranks: Ranks, attention: AttentionKind | None
 ) -> EmbeddedModel:
-    model = load_model(request.model, ranks.device)
+    model = load_model(request.model, ranks.device, request.revision)
     if not isinstance(model, EmbeddedModel):
         raise RequestError(f"model is {request.model!r}, which runs in one process alone")
     group = model.transformer.config.patch_frames

@@ -9,14 +9,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipelines.errors import InstallationError, RequestError
-from pipelines.models.catalogue import (
+from pipelines.models.catalogue import EMBEDDED, MODELS, find_card, load_model
+from pipelines.models.embedded_card import (
     CHECKSUMS_NAME,
     KNOWN_NAME,
-    MODELS,
     SETTINGS_NAME,
-    ModelCard,
-    find_card,
-    load_model,
+    EmbeddedCard,
 )
 from pipelines.request import GenerationRequest
 
@@ -24,7 +22,7 @@ NUM_PARAMETERS = 3 * 5 + 7
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> ModelCard:
+def card(tmp_path: Path) -> EmbeddedCard:
     """A card whose folder holds two small files of weights, what is known and their checksums."""
     save_file({"a": np.zeros((3, 5), np.float16)}, tmp_path / "one.safetensors", {"made": "here"})
     save_file({"b": np.ones(7, np.float32)}, tmp_path / "two.safetensors")
@@ -34,16 +32,16 @@ def card(tmp_path: Path) -> ModelCard:
         for path in sorted(tmp_path.iterdir())
     ]
     (tmp_path / CHECKSUMS_NAME).write_text("".join(lines))
-    return replace(MODELS[0], folder=tmp_path)
+    return replace(EMBEDDED, folder=tmp_path)
 
 
-def test_whole_weights_are_verified_and_counted(card: ModelCard) -> None:
+def test_whole_weights_are_verified_and_counted(card: EmbeddedCard) -> None:
     card.verify()
     assert card.runnable()
     assert card.num_parameters() == NUM_PARAMETERS
 
 
-def test_one_flipped_bit_is_found(card: ModelCard) -> None:
+def test_one_flipped_bit_is_found(card: EmbeddedCard) -> None:
     path = card.folder / "two.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -53,7 +51,7 @@ def test_one_flipped_bit_is_found(card: ModelCard) -> None:
 
 
 @pytest.mark.parametrize("name", ["one.safetensors", CHECKSUMS_NAME])
-def test_a_missing_file_is_named(card: ModelCard, name: str) -> None:
+def test_a_missing_file_is_named(card: EmbeddedCard, name: str) -> None:
     (card.folder / name).unlink()
     assert not card.runnable()
     with pytest.raises(InstallationError, match=f"'{card.name}' are missing .*{name} cannot be"):
@@ -62,7 +60,7 @@ def test_a_missing_file_is_named(card: ModelCard, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "no-digest-here\n"])
 def test_an_unreadable_list_of_checksums_is_a_damaged_installation(
-    card: ModelCard, text: str
+    card: EmbeddedCard, text: str
 ) -> None:
     (card.folder / CHECKSUMS_NAME).write_text(text)
     assert not card.runnable()
@@ -70,14 +68,14 @@ def test_an_unreadable_list_of_checksums_is_a_damaged_installation(
         card.verify()
 
 
-def test_a_header_cut_short_is_a_damaged_installation(card: ModelCard) -> None:
+def test_a_header_cut_short_is_a_damaged_installation(card: EmbeddedCard) -> None:
     path = card.folder / "one.safetensors"
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(InstallationError, match="no safetensors file"):
         card.num_parameters()
 
 
-def test_what_the_model_cannot_make_is_refused_before_it_is_loaded(card: ModelCard) -> None:
+def test_what_the_model_cannot_make_is_refused_before_it_is_loaded(card: EmbeddedCard) -> None:
     settings = card.folder / SETTINGS_NAME
     settings.write_text('{"size": 48, "max_frames": 20}')
     card.check(GenerationRequest(prompt="a chair", num_frames=20, size=48))
@@ -103,8 +101,20 @@ def test_an_unknown_model_is_refused_with_the_names_that_there_are() -> None:
             find("imagined")
 
 
-def test_everything_that_the_catalogue_lists_can_run() -> None:
+def test_what_ships_can_run() -> None:
+    EMBEDDED.verify()
+    assert EMBEDDED.runnable()
+    assert EMBEDDED.num_parameters() > 0
+    assert MODELS[0] is EMBEDDED
+
+
+def test_every_card_tells_what_a_card_must() -> None:
     for card in MODELS:
-        card.verify()
-        assert card.runnable()
-        assert card.num_parameters() > 0
+        assert card.name and card.title and card.licence and card.description
+        assert card.sizes
+        assert card.max_frames >= 8
+
+
+def test_what_ships_has_no_revisions() -> None:
+    with pytest.raises(RequestError, match="revision is 'main'; .* ships with the program"):
+        EMBEDDED.check(GenerationRequest(prompt="a chair", revision="main"))

@@ -42,6 +42,8 @@ def _status(argv: list[str]) -> int:
         (["a chair", "--elevation-deg", "90"], "elevation_deg is 90.0"),
         (["a chair", "--texture", "100"], "texture_size is 100"),
         (["a chair", "--faces", "12"], "max_faces is 12"),
+        (["a chair", "--revision", "../../x"], "revision is '../../x'; it must be a name"),
+        (["a chair", "--tries", "0"], "num_tries is 0"),
         (["a chair", "--colour", "red"], "--colour"),
     ],
 )
@@ -75,7 +77,7 @@ def test_a_folder_that_cannot_be_written_is_status_2(
 def test_missing_weights_are_status_1_and_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    empty = replace(catalogue.MODELS[0], folder=tmp_path / "nothing")
+    empty = replace(catalogue.EMBEDDED, folder=tmp_path / "nothing")
     monkeypatch.setattr(catalogue, "MODELS", (empty,))
     assert _status(["a chair", "--out", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
@@ -87,7 +89,8 @@ def test_missing_weights_are_status_1_and_leave_nothing_behind(
 def test_every_option_reaches_the_request() -> None:
     words = (
         "chair --seed 7 --model embedded --frames 16 --size 64 --steps 5 --guidance 2.5 "
-        "--elevation-deg -10 --texture 2048 --faces 5000 --video-only --no-distil"
+        "--elevation-deg -10 --texture 2048 --faces 5000 --video-only --no-distil --revision v1 "
+        "--tries 2 --recaption none --commercial"
     )
     assert request_of(build_parser().parse_args(words.split())) == GenerationRequest(
         prompt="chair",
@@ -100,6 +103,10 @@ def test_every_option_reaches_the_request() -> None:
         elevation_deg=-10.0,
         texture_size=2048,
         max_faces=5000,
+        revision="v1",
+        num_tries=2,
+        recaption="none",
+        commercial=True,
         video_only=True,
         distil=False,
     )
