@@ -108,7 +108,7 @@ def _facts(row: Overview) -> list[tuple[str, str]]:
         ("repository", row.repository and f"{row.repository} at {row.revision}"),
         ("licence", f"{row.licence.name}; commercial use: {row.licence.commercial}{conditions}"),
         ("parameters", f"{row.parameters / 1e6:,.0f} million"),
-        ("download", (row.download_gb and f"about {row.download_gb:g} GB") or "ships here"),
+        ("download", f"about {row.download_gb:g} GB" if row.download_gb else "ships here"),
         *((f"GPU memory, {mode}", f"about {gb:.0f} GB") for mode, gb in row.memory_gb.items()),
         ("sizes", ", ".join(map(str, row.sizes)) + " pixels"),
         ("frames", f"{row.frame_rule}, {row.fps} a second; orbits of at most {row.max_frames}"),

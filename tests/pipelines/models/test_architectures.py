@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ from threed.cameras import orbit_cameras
 CLIP = ClipShape(num_frames=9, height=32, width=32)
 PROMPT, NEGATIVE, SCALE = "a wooden chair", "blurry", 2.0
 NUM_STEPS = 2
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Generator[None, None, None]:
+    """Threads cost more than they bring to networks of this size, most of all on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @functools.cache
