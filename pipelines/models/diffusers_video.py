@@ -29,6 +29,7 @@ from pipelines.models.on_disk import Snapshot, require_whole
 from pipelines.models.projection import Projection, fit_projection
 from pipelines.models.protocol import Abilities, KnownName, SamplerStep
 from pipelines.models.recaption import NEGATIVE, picture_prompt, turntable_prompt
+from pipelines.models.speed import apply_speed, forget, speed_from_environment
 from pipelines.models.turntable import (
     BACKGROUND,
     Candidate,
@@ -81,6 +82,7 @@ def open_model(
 ) -> "DiffusersVideoModel":
     """Return the model of a folder, run in a given way."""
     architecture = load_architecture(card.architecture, snapshot.folder, mode, device, dtype)
+    apply_speed(architecture.transformer, speed_from_environment())
     return DiffusersVideoModel(card, architecture, snapshot.commit)
 
 
@@ -271,6 +273,7 @@ class DiffusersVideoModel:
 
     def _velocity(self, words: _Words, clip: ClipShape, prepared: dict[str, Tensor]) -> Velocity:
         transformer = self.architecture.transformer
+        forget(transformer)
 
         def once(name: str, x: Tensor, sigma: float, text: Texts) -> Tensor:
             # Caches of blocks keep the two conditions apart by these names.
