@@ -12,10 +12,8 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipelines.models.architectures.base import Architecture, ClipShape, Control, Texts
 from pipelines.models.choice import next_best
@@ -26,12 +24,11 @@ from pipelines.models.loading import load_architecture
 from pipelines.models.machine import Machine, this_machine
 from pipelines.models.memory import Mode, best_plan, why_not
 from pipelines.models.on_disk import Snapshot, require_whole
-from pipelines.models.projection import Projection, fit_projection
+from pipelines.models.projection import Projection, fit_projection, preview_clip
 from pipelines.models.protocol import Abilities, KnownName, SamplerStep
 from pipelines.models.recaption import NEGATIVE, picture_prompt, turntable_prompt
 from pipelines.models.speed import apply_speed, forget, speed_from_environment
 from pipelines.models.turntable import (
-    BACKGROUND,
     Candidate,
     found_orbit,
     framed,
@@ -42,14 +39,13 @@ from pipelines.models.turntable import (
     to_canvas,
     turn_cameras,
     turn_indices,
+    with_coverage_of,
 )
 from pipelines.request import RECAPTIONS, GenerationRequest
 from pipelines.video.diffusion import add_noise, guide
 from pipelines.video.samplers import FlowStep, Velocity, sample_euler
-from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
 
-PREVIEW_SIDE = 160
 PICTURE_SIDE = 1024
 
 
@@ -217,7 +213,7 @@ class DiffusersVideoModel:
             *_, last = sample_euler(self._velocity(words, clip, prepared), noisy, sigmas)
         latents = self.architecture.video_latents(last.x, clip)
         frames = square(self.architecture.decode(latents))[: clean.num_frames]
-        return _with_coverage_of(clean, torch.from_numpy(frames).float() / 255)
+        return with_coverage_of(clean, torch.from_numpy(frames).float() / 255)
 
     def _control(self, request: GenerationRequest, clip: ClipShape) -> Control | None:
         """Return the first picture and the camera path, for a model that takes them."""
@@ -328,7 +324,7 @@ class DiffusersVideoModel:
                     step=steps_before + step.step,
                     num_steps=num_steps,
                     sigma=step.sigma,
-                    preview=_preview(pictures),
+                    preview=preview_clip(pictures),
                 )
         finally:
             steps.close()
@@ -340,39 +336,3 @@ class DiffusersVideoModel:
             "misfit": None if found.orbit.kind == "clip" else round(found.misfit, 4),
             "found": found.note,
         }
-
-
-def _preview(pictures: Float[Tensor, "time rows columns 3"]) -> OrbitVideo:
-    """Return small pictures of latents as a clip, their middle square enlarged for the eye."""
-    rows, columns = pictures.shape[1:3]
-    side = min(rows, columns)
-    top, left = (rows - side) // 2, (columns - side) // 2
-    middle = pictures[:, top : top + side, left : left + side]
-    large = F.interpolate(
-        rearrange(middle, "f h w c -> f c h w"), size=(PREVIEW_SIDE, PREVIEW_SIDE), mode="bicubic"
-    )
-    return OrbitVideo(
-        albedo=rearrange(large, "f c h w -> f h w c").clamp(0, 1),
-        alpha=torch.ones(len(large), PREVIEW_SIDE, PREVIEW_SIDE),
-        normals=None,
-        cameras=orbit_cameras(len(large), size=PREVIEW_SIDE),
-        kind="clip",
-    )
-
-
-def _with_coverage_of(clean: OrbitVideo, frames: Float[Tensor, "frame side row 3"]) -> OrbitVideo:
-    """Return opaque square frames at a clip's size, with its coverage and cameras."""
-    pictures = F.interpolate(
-        rearrange(frames, "f h w c -> f c h w"),
-        size=(clean.cameras.height, clean.cameras.width),
-        mode="bilinear",
-        antialias=True,
-    )
-    alpha = clean.alpha.float().cpu()
-    albedo = rearrange(pictures, "f c h w -> f h w c") - BACKGROUND * (1 - alpha[..., None])
-    return OrbitVideo(
-        albedo=torch.minimum(albedo.clamp(min=0), alpha[..., None]),
-        alpha=alpha,
-        normals=None,
-        cameras=clean.cameras.to("cpu"),
-    )

@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.models.architectures.base import Architecture
+from threed.cameras import orbit_cameras
+from threed.orbit import OrbitVideo
 
 PATCHES = 16
 """Patches of colour along a side of the pattern."""
+PREVIEW_SIDE = 160
 RIDGE = 1e-3
 """Keeps the map finite where channels depend on one another."""
 
@@ -68,3 +71,21 @@ def solve(
     )
     weight = torch.linalg.solve(gram, centred.T @ (targets - colour))
     return Projection(weight=weight.float(), bias=(colour - mean @ weight).float())
+
+
+def preview_clip(pictures: Float[Tensor, "time rows columns 3"]) -> OrbitVideo:
+    """Return small pictures of latents as a clip, their middle square enlarged for the eye."""
+    rows, columns = pictures.shape[1:3]
+    side = min(rows, columns)
+    top, left = (rows - side) // 2, (columns - side) // 2
+    middle = pictures[:, top : top + side, left : left + side]
+    large = F.interpolate(
+        rearrange(middle, "f h w c -> f c h w"), size=(PREVIEW_SIDE, PREVIEW_SIDE), mode="bicubic"
+    )
+    return OrbitVideo(
+        albedo=rearrange(large, "f c h w -> f h w c").clamp(0, 1),
+        alpha=torch.ones(len(large), PREVIEW_SIDE, PREVIEW_SIDE),
+        normals=None,
+        cameras=orbit_cameras(len(large), size=PREVIEW_SIDE),
+        kind="clip",
+    )

@@ -188,3 +188,21 @@ def framed(
     bottom, right = cameras.height - size[0] - top, cameras.width - size[1] - left
     placed = rearrange(F.pad(small, (left, right, top, bottom)), "1 c h w -> h w c")
     return (placed[..., :3] + BACKGROUND * (1 - placed[..., 3:])).clamp(0, 1)[None]
+
+
+def with_coverage_of(clean: OrbitVideo, frames: Float[Tensor, "frame side row 3"]) -> OrbitVideo:
+    """Return opaque square frames at a clip's size, with its coverage and cameras."""
+    pictures = F.interpolate(
+        rearrange(frames, "f h w c -> f c h w"),
+        size=(clean.cameras.height, clean.cameras.width),
+        mode="bilinear",
+        antialias=True,
+    )
+    alpha = clean.alpha.float().cpu()
+    albedo = rearrange(pictures, "f c h w -> f h w c") - BACKGROUND * (1 - alpha[..., None])
+    return OrbitVideo(
+        albedo=torch.minimum(albedo.clamp(min=0), alpha[..., None]),
+        alpha=alpha,
+        normals=None,
+        cameras=clean.cameras.to("cpu"),
+    )
