@@ -27,9 +27,11 @@ class Speed:
 
 def speed_from_environment() -> Speed:
     """Return what the environment asks for; RequestError for a value that there is not."""
-    cache = os.environ.get("LATHE_CACHE", "none")
-    if cache not in get_args(Cache):
-        raise RequestError(f"LATHE_CACHE is {cache!r}; it can be {' or '.join(get_args(Cache))}")
+    asked = os.environ.get("LATHE_CACHE", "none")
+    caches: tuple[Cache, ...] = get_args(Cache)
+    cache = next((name for name in caches if name == asked), None)
+    if cache is None:
+        raise RequestError(f"LATHE_CACHE is {asked!r}; it can be {' or '.join(caches)}")
     return Speed(
         attention=os.environ.get("LATHE_ATTENTION") or None,
         cache=cache,

@@ -31,7 +31,10 @@ from pipelines.request import GenerationRequest
 from tests.pipelines.models import tiny
 from tests.pipelines.sphere_model import draw_sphere
 from threed.cameras import camera_rays, orbit_cameras
+from threed.distillation import DistillationConfig
+from threed.fit import FitConfig
 from threed.orbit import OrbitVideo
+from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.run_folder import RunFolder, read_orbit, write_orbit
 
 COMMIT = "c0ffee" + "0" * 34
@@ -155,32 +158,63 @@ def test_closing_a_run_stops_it_within_a_step(architecture: str) -> None:
         hook.remove()
 
 
+LIGHT = ReconstructionSettings(
+    max_faces=1000,
+    texture_size=128,
+    fit=FitConfig(num_steps=40),
+    distillation=DistillationConfig(num_rounds=1, steps_a_round=6),
+)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_each_family_is_a_critic_from_orbit_to_mesh(architecture: str, tmp_path: Path) -> None:
-    """What random weights draw is no orbit, so the run goes on from the orbit of a drawn ball."""
+    """What random weights draw is no orbit, so this starts from the orbit of a drawn ball."""
     model = model_of(architecture)
+    calls = []
+    hook = model.architecture.transformer.register_forward_hook(lambda *_: calls.append(1))
+
+    def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
+        return model.denoise(clip, sigma, REQUEST, generator, num_steps=1)
+
+    steps = reconstruct(
+        marked_ball(12, 32),
+        RunFolder.create(tmp_path),
+        LIGHT,
+        denoise,
+        torch.Generator().manual_seed(0),
+    )
+    try:
+        stages = {progress.stage for progress in steps}
+    finally:
+        hook.remove()
+    assert {"field", "distillation", "mesh", "texture", "report"} <= stages
+    assert calls
+    _check_ball(tmp_path)
+
+
+def _check_ball(folder: Path) -> None:
+    solid = trimesh.load_mesh(folder / "mesh.glb")
+    assert len(solid.faces) > 100
+    extents = solid.bounds[1] - solid.bounds[0]
+    assert_close(torch.from_numpy(extents), torch.full((3,), 1.2).double(), atol=0.3, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_run_on_a_large_model_goes_on_from_its_orbit_to_the_mesh(tmp_path: Path) -> None:
+    model = model_of("wan")
     request = dataclasses.replace(
-        REQUEST, model=model.card.name, num_frames=16, max_faces=1000, texture_size=512
+        REQUEST, model=model.card.name, num_frames=12, max_faces=1000, texture_size=512
     )
     run = RunFolder.create(tmp_path)
     first = generate(dataclasses.replace(request, video_only=True), run, model)
     next(first)
     first.close()
     with run.stage("orbit") as temporary:
-        write_orbit(temporary, marked_ball(16, 48), "")
-    calls = []
-    hook = model.architecture.transformer.register_forward_hook(lambda *_: calls.append(1))
-    try:
-        stages = {progress.stage for progress in generate(request, run, model)}
-    finally:
-        hook.remove()
+        write_orbit(temporary, marked_ball(12, 32), "")
+    stages = {progress.stage for progress in generate(request, run, model)}
     assert {"field", "distillation", "mesh", "texture", "report"} <= stages
-    assert calls
-    solid = trimesh.load_mesh(tmp_path / "mesh.glb")
-    assert len(solid.faces) > 100
-    extents = solid.bounds[1] - solid.bounds[0]
-    assert_close(torch.from_numpy(extents), torch.full((3,), 1.2).double(), atol=0.25, rtol=0)
+    _check_ball(tmp_path)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -217,11 +251,10 @@ def test_the_clip_whose_frames_agree_is_an_orbit() -> None:
     found = found_orbit(_frames(turn), 16, 15.0)
     assert found.orbit.kind == "orbit"
     assert found.orbit.num_frames == 16
-    # A step that jumps is no turn, and disagrees more than any.
+    # The same frames in another order are no turn, and agree far less.
     shuffled = _frames(turn)[np.random.default_rng(0).permutation(33)]
     worse = found_orbit(shuffled, 16, 15.0)
-    assert worse.misfit > found.misfit
-    assert worse.orbit.kind == "clip"
+    assert worse.misfit > 3 * found.misfit
 
 
 def test_frames_for_known_cameras_keep_them_unless_they_disagree() -> None:

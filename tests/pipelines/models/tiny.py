@@ -11,37 +11,15 @@ from diffusers.guiders import ClassifierFreeGuidance
 from diffusers.pipelines.ltx2 import LTX2TextConnectors
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
-CHARACTERS = [chr(code) for code in range(32, 127)]
-CHAT = (
-    "{% for message in messages %}{{ message['role'] }} {{ message['content'] }} {% endfor %}"
-    "{% if add_generation_prompt %}assistant {% endif %}"
-)
-
-
-def t5() -> tuple[Any, Any]:
-    """Return a tokenizer of single characters and a T5 encoder of width 32."""
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -1.0)]
-    pieces += [(character, -2.0) for character in CHARACTERS]
-    tokenizer = transformers.T5Tokenizer(vocab=pieces, extra_ids=0)
-    config = transformers.T5Config(
-        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4
-    )
-    return tokenizer, transformers.T5EncoderModel(config)
-
-
-def gemma_tokenizer() -> Any:
-    names = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *CHARACTERS]
-    vocab = {name: index for index, name in enumerate(names)}
-    return transformers.GemmaTokenizer(vocab=vocab, merges=[], model_max_length=64)
+from tests.pipelines.models.tiny_words import CHARACTERS, CHAT, gemma_tokenizer, t5
 
 
 def wan(expand_timesteps: bool = False) -> Any:
     """Wan 2.1's pipeline; with a timestep a token it is Wan 2.2's TI2V."""
-    tokenizer, encoder = t5()
+    tokenizer, _ = t5()
     umt5 = transformers.UMT5Config(
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4
     )
-    del encoder
     return diffusers.WanPipeline(
         tokenizer=tokenizer,
         text_encoder=transformers.UMT5EncoderModel(umt5),
