@@ -28,10 +28,9 @@ class Speed:
 def speed_from_environment() -> Speed:
     """Return what the environment asks for; RequestError for a value that there is not."""
     asked = os.environ.get("LATHE_CACHE", "none")
-    caches: tuple[Cache, ...] = get_args(Cache)
-    cache = next((name for name in caches if name == asked), None)
-    if cache is None:
-        raise RequestError(f"LATHE_CACHE is {asked!r}; it can be {' or '.join(caches)}")
+    if asked not in get_args(Cache):
+        raise RequestError(f"LATHE_CACHE is {asked!r}; it can be {' or '.join(get_args(Cache))}")
+    cache: Cache = "first-block" if asked == "first-block" else "none"
     return Speed(
         attention=os.environ.get("LATHE_ATTENTION") or None,
         cache=cache,
