@@ -15,7 +15,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -65,7 +64,7 @@ class Findings:
     """What came of the requests."""
 
     num_requests: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
+    statuses: dict[int, int] = field(default_factory=dict)
     """HTTP statuses; 0 is a connection that was closed."""
     told_too_much: list[str] = field(default_factory=list)
     """Requests whose answers had a traceback or a path of the server in them."""
@@ -193,7 +192,7 @@ def bombard(url: str, num_requests: int, seed: int, num_at_once: int = 8) -> Fin
         for shot, (status, answer) in zip(
             shots, attackers.map(lambda shot: fire(url, shot), shots), strict=True
         ):
-            findings.statuses[status] += 1
+            findings.statuses[status] = findings.statuses.get(status, 0) + 1
             asked = shot.path.encode() + (shot.body or b"")
             # What the answer only repeats is not the server's own.
             if any(word in answer and word not in asked for word in GIVEAWAYS):

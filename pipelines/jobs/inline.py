@@ -36,6 +36,8 @@ GPU_SECONDS: dict[str, float] = {
     "report": TYPICAL_SECONDS["report"],
 }
 """What one call asks the host for, a stage of the run folder. A GPU is faster than that."""
+MAX_CONTEXTS = 200
+"""Kept events of waiting jobs, before those are dropped that wait no more."""
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,11 @@ class InlineExecutor:
 
     def submitted(self, job_id: str) -> None:
         """Remember the visitor's event, in whose context the job will run."""
+        if len(self._contexts) >= MAX_CONTEXTS:
+            # Of jobs that were cancelled while they waited.
+            waiting = {job.id for job in self.store.queue()}
+            for old in self._contexts.keys() - waiting:
+                del self._contexts[old]
         self._contexts[job_id] = contextvars.copy_context()
 
     def stop(self) -> None:
