@@ -12,7 +12,9 @@ import torch.distributed as dist
 # The server has imported what is slow, so its forks begin in milliseconds; forks of the test's own
 # process would inherit pools of threads that no longer run.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.pipelines.parallel.small_model"])
+CONTEXT.set_forkserver_preload(
+    ["tests.pipelines.parallel.small_model", "pipelines.parallel.diffusers_transformer"]
+)
 
 
 def run_ranks(
