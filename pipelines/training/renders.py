@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -190,7 +191,8 @@ def _object_seed(id_: str, seed: int) -> int:
 
 
 def _to(mesh: PackedMesh, device: str) -> PackedMesh:
-    values = {name: getattr(mesh, name) for name in FIELDS}
-    return PackedMesh(
-        **{name: None if value is None else value.to(device) for name, value in values.items()}
-    )
+    values: dict[str, Any] = {name: getattr(mesh, name) for name in FIELDS}
+    moved: dict[str, Any] = {
+        name: None if value is None else value.to(device) for name, value in values.items()
+    }
+    return PackedMesh(**moved)
