@@ -1,6 +1,7 @@
 # make app     install what is needed and start the page
 # make demo    the chain without the page, into out/: make demo PROMPT="a wooden chair"
 # make test    everything that must pass
+# make screenshots  the page's pictures in docs/, taken anew
 
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
@@ -8,7 +9,7 @@ PROMPT ?= a wooden chair
 # Through the environment, so that quotes in a prompt reach the program as they are.
 export PROMPT
 
-.PHONY: app demo test
+.PHONY: app demo test screenshots
 
 app:
 	@.ci/setup app
@@ -24,3 +25,7 @@ test:
 	$(PYTHON_IN_VENV) -m ruff format --check .
 	$(PYTHON_IN_VENV) -m pyright
 	$(PYTHON_IN_VENV) -m pytest -q -m "not gpu"
+
+screenshots:
+	@.ci/setup test
+	$(PYTHON_IN_VENV) -m tests.browser.screenshots

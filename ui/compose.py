@@ -1,20 +1,22 @@
-"""The form: what to make and how, and the request that its values amount to."""
+"""The form: what to make and how, and the requests that its values amount to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import InstallationError
+from pipelines.errors import InstallationError, RequestError
 from pipelines.models.catalogue import MODELS, ModelCard
 from pipelines.request import (
     ELEVATION_RANGE_DEG,
-    FACES_RANGE,
     FRAMES_RANGE,
-    TEXTURE_SIZES,
+    NUM_SEEDS,
     GenerationRequest,
 )
+from ui.clips import ClipForm, build_clip_form
+from ui.mesh_settings import build_mesh_settings
+from ui.tongues import label
 
 EXAMPLES = (
     "a snowy pine tree",
@@ -25,66 +27,99 @@ EXAMPLES = (
     "a Christmas tree",
 )
 """Things that the embedded model draws well."""
+VARIATIONS = ("1", "4")
+MAX_REQUESTS = 8
+"""Videos that one press may ask for."""
 # Drawn in the browser, so that the dice needs no server.
 ROLL_DICE = "() => Math.floor(Math.random() * 4294967296)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """The form's components; `inputs` in the order in which `read_request` takes their values."""
+    """The form's components; `inputs` in the order in which `read_requests` takes their values."""
 
     inputs: Sequence[gr.components.Component]
     prompt: gr.Textbox
+    cost: gr.HTML
     error: gr.HTML
     generate: gr.Button
-    cancel: gr.Button
+    restore: gr.UploadButton
+    clip: ClipForm
 
 
 def build_form() -> Form:
     """Lay the form out in the surrounding Blocks."""
+    with gr.Tabs(elem_id="kinds"):
+        with gr.Tab(label("words"), id="words"):
+            prompt, seed, variations, straight, generate, cost = _words()
+        with gr.Tab(label("clip"), id="own-clip"):
+            clip = build_clip_form()
+    error = gr.HTML(visible=False, elem_id="form-error")
+    cards = [card for card in MODELS if card.runnable()]
+    with gr.Accordion(label("video_settings"), open=False, elem_id="video-settings"):
+        video_settings = _video_settings(cards)
+    with gr.Accordion(label("mesh_settings"), open=False, elem_id="mesh-settings"):
+        mesh_settings = build_mesh_settings()
+    restore = gr.UploadButton(
+        label("restore"), file_types=[".json", ".glb", ".mp4"], elem_id="restore", size="sm"
+    )
+    return Form(
+        inputs=(prompt, seed, variations, straight, *video_settings, *mesh_settings),
+        prompt=prompt,
+        cost=cost,
+        error=error,
+        generate=generate,
+        restore=restore,
+        clip=clip,
+    )
+
+
+def _words() -> tuple[gr.Textbox, gr.Number, gr.Radio, gr.Checkbox, gr.Button, gr.HTML]:
     prompt = gr.Textbox(
-        label="What shall it be?",
+        label=label("prompt"),
+        info=label("prompt_info"),
         placeholder="a wooden chair",
         lines=2,
-        max_lines=5,
+        max_lines=8,
         autofocus=True,
         elem_id="prompt",
     )
-    error = gr.HTML(visible=False, elem_id="form-error")
     with gr.Row(elem_id="examples"):
         for example in EXAMPLES:
             chip = gr.Button(example, size="sm", min_width=0, scale=0)
             chip.click(None, None, prompt, js=f"() => {example!r}", api_visibility="private")
-    with gr.Row(elem_id="actions"):
-        generate = gr.Button("Generate", variant="primary", elem_id="generate", min_width=120)
-        cancel = gr.Button(
-            "Cancel", variant="secondary", visible=False, elem_id="cancel", min_width=100
-        )
-    with gr.Row(elem_id="seed-row"):
-        seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=120)
-        dice = gr.Button("Roll another seed", elem_id="dice", min_width=0, scale=0)
+    with gr.Row(elem_id="chance"):
+        seed = gr.Number(0, label=label("seed"), precision=0, elem_id="seed", min_width=100)
+        dice = gr.Button(label("dice"), elem_id="dice", min_width=0, scale=0)
         dice.click(None, None, seed, js=ROLL_DICE, api_visibility="private")
-    cards = [card for card in MODELS if card.runnable()]
-    model = _model_choice(cards)
-    return Form(
-        inputs=(prompt, seed, model, *_advanced(cards)),
-        prompt=prompt,
-        error=error,
-        generate=generate,
-        cancel=cancel,
+        variations = gr.Radio(
+            list(VARIATIONS), value="1", label=label("variations"), elem_id="variations"
+        )
+    straight = gr.Checkbox(False, label=label("straight"), elem_id="straight")
+    generate = gr.Button(label("make"), variant="primary", elem_id="generate")
+    cost = gr.HTML(elem_id="cost")
+    return prompt, seed, variations, straight, generate, cost
+
+
+def _video_settings(cards: Sequence[ModelCard]) -> tuple[gr.components.Component, ...]:
+    with gr.Row():
+        if len(cards) > 1:
+            choices = [(card.title, card.name) for card in cards]
+            model = gr.Dropdown(choices, value=cards[0].name, label=label("model"), elem_id="model")
+        else:
+            model = gr.State((cards[0] if cards else MODELS[0]).name)
+        num_frames = gr.Number(
+            24, label=label("frames"), precision=0, info=frames_words(cards), min_width=80
+        )
+        # Nought stands for the model's own: Gradio shows an empty number as 0.
+        num_steps = gr.Number(
+            0, label=label("steps"), precision=0, info=label("models_own"), min_width=80
+        )
+        guidance = gr.Number(0, label=label("guidance"), info=label("models_own"), min_width=80)
+    elevation = gr.Slider(
+        *ELEVATION_RANGE_DEG, value=15, step=1, label=label("elevation"), info=label("degrees")
     )
-
-
-def _model_choice(cards: Sequence[ModelCard]) -> gr.components.Component:
-    if len(cards) > 1:
-        choices = [(card.title, card.name) for card in cards]
-        return gr.Dropdown(choices, value=cards[0].name, label="Model", elem_id="model")
-    card = cards[0] if cards else MODELS[0]
-    says = f"Model: {card.title} · {card.licence}"
-    if not cards:
-        says = f"The weights of “{card.title}” are missing or incomplete on this machine."
-    gr.Markdown(says, elem_id="model-text")
-    return gr.State(card.name)
+    return model, num_frames, num_steps, guidance, elevation
 
 
 def frames_words(cards: Sequence[ModelCard]) -> str:
@@ -96,52 +131,15 @@ def frames_words(cards: Sequence[ModelCard]) -> str:
         longest = {}
     if len(set(longest.values())) > 1:
         limits = "; ".join(f"{title}: {frames}" for title, frames in longest.items())
-        return f"{fewest} or more, at most: {limits}"
-    return f"{fewest} to {next(iter(longest.values()), most)}"
+        return f"{fewest} –; {limits}"
+    return f"{fewest} – {next(iter(longest.values()), most)}"
 
 
-def _advanced(cards: Sequence[ModelCard]) -> tuple[gr.components.Component, ...]:
-    with gr.Accordion("Advanced settings", open=False, elem_id="advanced"):
-        with gr.Row():
-            num_frames = gr.Number(
-                24,
-                label="Frames",
-                precision=0,
-                info=frames_words(cards),
-                min_width=120,
-            )
-            # Nought stands for the model's own: Gradio shows an empty number as 0.
-            num_steps = gr.Number(
-                0, label="Steps", precision=0, info="0: the model's own", min_width=120
-            )
-            guidance_scale = gr.Number(
-                0, label="Guidance", info="0: the model's own", min_width=120
-            )
-        elevation_deg = gr.Slider(
-            *ELEVATION_RANGE_DEG, value=15, step=1, label="Camera height", info="degrees"
-        )
-        with gr.Row():
-            texture_size = gr.Dropdown(
-                list(TEXTURE_SIZES), value=1024, label="Texture size", info="pixels", min_width=120
-            )
-            max_faces = gr.Number(
-                20_000,
-                label="Most triangles",
-                precision=0,
-                info="{:,} to {:,}".format(*FACES_RANGE),
-                min_width=120,
-            )
-        distil = gr.Checkbox(True, label="Refine the 3D field with the video model")
-        video_only = gr.Checkbox(False, label="Only the video, no mesh")
-    return (
-        *(num_frames, num_steps, guidance_scale, elevation_deg),
-        *(texture_size, max_faces, distil, video_only),
-    )
-
-
-def read_request(
+def read_requests(
     prompt: str | None,
     seed: Any,
+    variations: Any,
+    straight: Any,
     model: str,
     num_frames: Any,
     num_steps: Any,
@@ -150,10 +148,11 @@ def read_request(
     texture_size: Any,
     max_faces: Any,
     distil: Any,
-    video_only: Any,
-) -> GenerationRequest:
-    """Return the request that the form's values amount to; an emptied field has its
-    default, and 0 stands for the model's own where it has one.
+) -> list[GenerationRequest]:
+    """Return the requests that the form's values amount to: each line of the prompt is a thing, and
+    each variation a seed, counting up from the one given.
+
+    An emptied field has its default, and 0 stands for the model's own where it has one.
 
     Raises:
         RequestError: A value cannot be used.
@@ -165,15 +164,39 @@ def read_request(
         "texture_size": texture_size,
         "max_faces": max_faces,
     }
-    return GenerationRequest(
-        prompt=prompt or "",
-        model=model,
-        num_steps=num_steps or None,
-        guidance_scale=_float(guidance_scale or None),
-        distil=distil,
-        video_only=video_only,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    lines = [line for line in (prompt or "").splitlines() if line.strip()] or [""]
+    count = int(variations) if variations in VARIATIONS else 1
+    if len(lines) * count > MAX_REQUESTS:
+        raise RequestError(
+            f"these are {len(lines) * count} videos, {count} of each of {len(lines)} lines; at "
+            f"most {MAX_REQUESTS} can be asked for at once"
+        )
+    firsts = [
+        GenerationRequest(
+            prompt=line,
+            model=model,
+            num_steps=num_steps or None,
+            guidance_scale=_float(guidance_scale or None),
+            distil=distil,
+            video_only=not straight,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        for line in lines
+    ]
+    return [
+        replace(first, seed=(first.seed + index) % NUM_SEEDS)
+        for first in firsts
+        for index in range(count)
+    ]
+
+
+def form_values(request: GenerationRequest) -> list[Any]:
+    """Return the form's values that amount to a request, in the order of `Form.inputs`."""
+    return [
+        *(request.prompt, request.seed, "1", not request.video_only),
+        *(request.model, request.num_frames, request.num_steps or 0, request.guidance_scale or 0),
+        *(request.elevation_deg, request.texture_size, request.max_faces, request.distil),
+    ]
 
 
 def _float(value: Any) -> Any:

@@ -28,6 +28,7 @@ from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
 from ui.copies import Copies
+from ui.exports import Exports
 from ui.moderation import Moderate, allow_all, check_words
 
 DOWNLOADS = {"orbit.mp4": "orbit", "mesh.glb": "mesh"}
@@ -72,6 +73,7 @@ class Desk:
         self.memory_bytes = machine_bytes()
         self.executor = executor
         self.served = served
+        self.exports = Exports(served)
         self._copies = Copies(served)
         self._started = False
         self._lock = threading.Lock()
@@ -88,6 +90,7 @@ class Desk:
         """End the worker and delete the served copies."""
         self.executor.stop()
         self._copies.forget()
+        self.exports.close()
 
     def session(self, remembered: object) -> str:
         """Return the visitor's key: the one that the browser remembers, or a new one."""
@@ -275,6 +278,7 @@ class Desk:
         with _in_words():
             self.store.delete(job.id)
         self._copies.forget(job.id)
+        self.exports.forget(job.id)
 
     def share(self, job_id: object, session: object) -> str:
         """Return the token by which anybody may look at a visitor's job, until `unshare`."""
@@ -288,6 +292,7 @@ class Desk:
         with _in_words():
             self.store.unshare(job.id)
         self._copies.forget(job.id)
+        self.exports.forget(job.id)
 
     def wait_until_over(self, job_id: object, session: object, seconds: float) -> None:
         """Return once none of the visitor's jobs of this id is live, at latest after `seconds`."""

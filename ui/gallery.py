@@ -1,36 +1,80 @@
-"""What there is to see while a job runs: the orbit as it denoises, the field as it forms.
+"""A visitor's creations: to look at again, find, rename, share, delete, and make anew."""
 
-The pictures travel inside the page as data, so that no visitor's preview ever lies in a file that
-another could ask for.
-"""
+import html
+from pathlib import Path
 
-import base64
+from pipelines.jobs.records import Job
+from threed.run_folder import RunFolder
+from ui.pictures import thumbnail
+from ui.tongues import Language, say
+from ui.words import button
 
-from threed.progress import STAGES, Stage
-
-CAPTIONS: dict[Stage, str] = {
-    "video": "The orbit, out of the noise",
-    "field": "The 3D field, as it forms",
-    "distillation": "The 3D field, being refined",
-    "mesh": "The mesh, being cut from the field",
-    "texture": "The texture, being baked",
-}
+PAGE_SIZE = 12
+THUMB = 160
+MAX_TITLE = 120
 
 
-def preview_html(stage: Stage, image: bytes | None) -> str:
-    """Return a stage's latest picture (JPEG) with its caption; nothing where there is none."""
-    if image is None or stage not in CAPTIONS:
-        return ""
-    data = base64.b64encode(image).decode()
+def gallery_html(
+    jobs: list[tuple[Job, Path]], more: bool, chosen: str | None, language: Language, search: str
+) -> str:
+    """Return the cards of a visitor's jobs.
+
+    Args:
+        jobs: Jobs and their run folders, the newest first.
+        more: There are further ones.
+        chosen: The id of the one that is shown above.
+        language: The visitor's.
+        search: What was searched for.
+    """
+    head = f"<h2>{say(language, 'gallery')}</h2>"
+    if not jobs:
+        none = say(language, "found_none" if search else "gallery_none")
+        return f'{head}<p class="quiet-words">{none}</p>'
+    cards = "".join(_card(job, folder, job.id == chosen, language) for job, folder in jobs)
+    further = button("more", say(language, "more")) if more else ""
+    return f'{head}<ul class="cards">{cards}</ul>{further}'
+
+
+def _card(job: Job, folder: Path, shown: bool, language: Language) -> str:
+    title = html.escape(job.title)
+    look = html.escape(say(language, "look", title=job.title))
+    picture = thumbnail(folder / "images" / "000.png", THUMB)
+    if not picture:
+        picture = '<span class="waiting" aria-hidden="true">…</span>'
+    current = ' aria-current="true"' if shown else ""
+    deleting = html.escape(say(language, "delete_sure"))
+    acts = (
+        button("again", say(language, "again_short"), style="quiet", job=job.id)
+        + _sharing(job, language)
+        + f'<button type="button" class="act quiet danger" data-act="delete" data-job="{job.id}" '
+        f'data-sure="{deleting}">{say(language, "delete")}</button>'
+    )
     return (
-        f'<figure class="preview {stage}"><img alt="{CAPTIONS[stage]}" '
-        f'src="data:image/jpeg;base64,{data}"><figcaption>{CAPTIONS[stage]}</figcaption></figure>'
+        f'<li class="card"{current}><button type="button" class="act picture" data-act="choose" '
+        f'data-job="{job.id}" title="{look}">{picture}'
+        f'<span class="badge">{html.escape(_badge(job, folder, language))}</span>'
+        f'<span class="unseen">{look}</span></button>'
+        f'<input class="title" data-act="rename" data-job="{job.id}" value="{title}" '
+        f'aria-label="{say(language, "title_of")}" maxlength="{MAX_TITLE}">'
+        f'<div class="acts">{acts}</div></li>'
     )
 
 
-def latest_stage(previews: dict[Stage, int]) -> Stage | None:
-    """Return the last stage after the video that has a picture, or None."""
-    found: list[Stage] = [
-        stage for stage in STAGES if stage != "video" and stage in previews and stage in CAPTIONS
-    ]
-    return found[-1] if found else None
+def _badge(job: Job, folder: Path, language: Language) -> str:
+    run = RunFolder(folder)
+    if job.is_live or not run.done("orbit"):
+        return say(language, f"state_{job.state}") if job.state != "done" else ""
+    return "3D" if run.done("mesh") else say(language, "has_video")
+
+
+def _sharing(job: Job, language: Language) -> str:
+    if job.share is None:
+        return button("share", say(language, "share"), style="quiet", job=job.id)
+    # The page's script makes the whole address of the token.
+    return (
+        f'<span class="link" data-token="{job.share}"><input readonly '
+        f'aria-label="{say(language, "share_link")}">'
+        f'<button type="button" class="act quiet" data-tool="copy" '
+        f'data-done="{say(language, "copied")}">{say(language, "copy")}</button></span>'
+        + button("unshare", say(language, "unshare"), style="quiet", job=job.id)
+    )

@@ -1,91 +1,59 @@
 """The page: its sections put together, and what happens on each event.
 
-No event carries a job. Generate hands the request in and returns at once; a timer, which ticks
-only while something may change, asks the store and renews what has changed.
+No event carries a job. Pressing the button hands requests in and returns at once; a timer, which
+ticks only while something may change, asks the store and renews what has changed.
 """
 
-import copy
-import textwrap
+import html
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from pipelines.errors import RequestError
-from pipelines.jobs.records import Job
+from pipelines.models.catalogue import MODELS
+from pipelines.provenance import read_provenance
+from pipelines.request import GenerationRequest
+from ui.actions import act
 from ui.api import add_api
-from ui.compose import Form, build_form, read_request
+from ui.clips import clip_request
+from ui.compose import Form, build_form, form_values, read_requests
+from ui.cost import cost_html
 from ui.desk import Desk
-from ui.gallery import latest_stage, preview_html
-from ui.progress import known_html, status_html
-from ui.report import report_html
-from ui.viewer import Viewer, build_viewer, mesh_html
+from ui.mesh_settings import NUM_FIELDS
+from ui.panel import Panel, Visit, build_panel, panel_values
+from ui.tongues import Language, label, language_of, say
+from ui.uploads import check_clip, forget_upload
 from ui.words import notice, sentence
 
-TICK_SECONDS = 0.6
-CANCEL_WAIT_SECONDS = 1.9
 CACHE_CHECK_SECONDS, CACHE_KEEP_SECONDS = 3600, 24 * 3600
-NUM_RUNS_LISTED = 12
-LABEL_CHARACTERS = 32
 # Both are the visitor's own; the secret only keeps the browser's storage readable after a restart.
 BROWSER_KEY, BROWSER_SECRET = "lathe-session", "lathe-page-store"
 
-# On a phone the panel lies below the form, where nobody would see it begin.
-SHOW_PANEL = """(error) => {
-    const panel = document.getElementById("panel");
-    if (!error && window.innerWidth < 760) panel.scrollIntoView({behavior: "smooth"});
-}"""
-
-HEADING = """
-<h1>Lathe</h1>
-<p>Say what it should be. A small video model films it from all around, and the film becomes a
-textured 3D mesh that you can turn and download.</p>
-"""
-NOTHING_YET = """
-<div class="nothing-yet">
-<p>Nothing made yet.</p>
-<p>Type a thing, or pick an example, and press Generate. First the orbit video appears out of the
-noise, then the 3D field forms, then the mesh is yours to turn.</p>
-</div>
-"""
+# What the browser alone knows when it comes.
+ARRIVAL = """(session, arrival) => [session, JSON.stringify({
+    language: document.documentElement.lang || navigator.language,
+    share: new URLSearchParams(location.search).get("share"),
+})]"""
+# The presses within the page's own HTML go through this element (`assets/script/studio.js`).
+BOARD = "window.latheSend = (pressed) => trigger('act', pressed);"
+SHOW_PANEL = "(...values) => { window.latheShow?.(); return values; }"
+NUM_FORM_FIELDS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
-    """The components that show one job."""
+class Parts:
+    """The page's components that are not the form's and not the panel's."""
 
-    runs: gr.Radio
-    status: gr.HTML
-    known: gr.HTML
-    preview: gr.HTML
-    report: gr.HTML
-    viewer: Viewer
-    form: Form
-    timer: gr.Timer
-
-    def components(self) -> list[gr.components.Component | gr.Timer]:
-        """Return the components in the order of `Values`."""
-        viewer = self.viewer
-        return [
-            *(self.runs, self.status, self.known, self.preview),
-            *(viewer.video, viewer.forming, viewer.mesh),
-            *(viewer.download_mesh, viewer.download_video),
-            *(self.report, self.form.cancel, self.timer),
-        ]
-
-
-@dataclass
-class Shown:
-    """What a tab shows, so that a tick sends only what has changed."""
-
-    values: list[Any] = field(default_factory=list)
-
-    def renew(self, values: list[Any]) -> list[Any]:
-        """Return the values with those that the tab shows already replaced by a skip."""
-        old = self.values if len(self.values) == len(values) else [None] * len(values)
-        # A copy, for Gradio writes into the updates that it is handed.
-        self.values = copy.deepcopy(values)
-        return [gr.skip() if new == was else new for new, was in zip(values, old, strict=True)]
+    session: gr.BrowserState
+    """The visitor's key, which the browser remembers."""
+    visit: gr.State
+    arrival: gr.Textbox
+    board: gr.HTML
+    heading: gr.HTML
+    search: gr.Textbox
 
 
 def build_page(desk: Desk) -> gr.Blocks:
@@ -98,133 +66,209 @@ def build_page(desk: Desk) -> gr.Blocks:
         # First, so that its endpoints have their names before the page's own events.
         add_api(desk)
         session = gr.BrowserState(None, storage_key=BROWSER_KEY, secret=BROWSER_SECRET)
-        shown = gr.State(Shown())
-        gr.HTML(HEADING, elem_id="heading")
+        visit = gr.State(Visit())
+        arrival = gr.Textbox(visible=False)
+        board = gr.HTML("", visible="hidden", elem_id="board", js_on_load=BOARD)
+        heading = gr.HTML(heading_html("en"), elem_id="heading")
         with gr.Row(elem_id="columns"):
             with gr.Column(elem_id="form", scale=4, min_width=300):
                 form = build_form()
-            with gr.Column(elem_id="panel", scale=8, min_width=300):
-                panel = _build_panel(form)
-        _wire(page, desk, session, shown, panel)
+            with gr.Column(elem_id="panel", scale=9, min_width=300):
+                panel = build_panel()
+        with gr.Column(elem_id="creations"):
+            search = gr.Textbox(
+                label=label("search"), placeholder=label("search"), max_lines=1, elem_id="search"
+            )
+            panel.gallery.render()
+        parts = Parts(
+            session=session,
+            visit=visit,
+            arrival=arrival,
+            board=board,
+            heading=heading,
+            search=search,
+        )
+        _wire(page, parts, form, panel, Clerk(desk))
     return page
 
 
-def _build_panel(form: Form) -> Panel:
-    runs = gr.Radio(label="Your runs", visible=False, elem_id="runs")
-    status = gr.HTML(NOTHING_YET, elem_id="status")
-    known = gr.HTML(visible=False, elem_id="known")
-    preview = gr.HTML(visible=False, elem_id="preview")
-    viewer = build_viewer()
-    report = gr.HTML(visible=False, elem_id="report")
-    timer = gr.Timer(TICK_SECONDS, active=False)
-    return Panel(
-        runs=runs,
-        status=status,
-        known=known,
-        preview=preview,
-        report=report,
-        viewer=viewer,
-        form=form,
-        timer=timer,
+def heading_html(language: Language) -> str:
+    """Return the page's head, with the model that works here."""
+    cards = [card for card in MODELS if card.runnable()]
+    card = cards[0] if cards else MODELS[0]
+    key = "model_line" if cards else "model_missing"
+    model = say(language, key, title=card.title, licence=card.licence)
+    return (
+        f'<div class="brand"><h1>Lathe</h1><p>{html.escape(say(language, "tagline"))}</p></div>'
+        f'<p class="model-line">{html.escape(model)}</p>'
     )
 
 
-def _wire(
-    page: gr.Blocks, desk: Desk, session: gr.BrowserState, shown: gr.State, panel: Panel
-) -> None:
-    form = panel.form
+@dataclass
+class Clerk:
+    """Answers the page's events; each answer is the tab's state and what of it has changed."""
 
-    def show(session_key: object, chosen: object, shown_now: Shown) -> list[Any]:
-        return [*shown_now.renew(panel_values(desk, desk.jobs(session_key), chosen)), shown_now]
+    desk: Desk
+    form_skips: list[Any] = field(default_factory=lambda: [gr.skip()] * NUM_FORM_FIELDS)
 
-    def choose(session_key: object, chosen: object, shown_now: Shown) -> list[Any]:
-        values = show(session_key, chosen, shown_now)
-        # Only here is the choice set: a tick that set it would undo a click made meanwhile.
-        values[0] = {**_runs(desk.jobs(session_key)), "value": chosen}
-        return values
+    def enter(self, remembered: object, arrival: str | None) -> list[Any]:
+        """Answer a tab that has just been opened."""
+        self.desk.open()
+        told = json.loads(arrival or "{}")
+        visit = Visit(
+            key=self.desk.session(remembered),
+            language=language_of(told.get("language")),
+            shared=told.get("share") if isinstance(told.get("share"), str) else None,
+        )
+        return [visit.key, gr.update(value=heading_html(visit.language)), *self.look(visit)]
 
-    def enter(remembered: object) -> list[Any]:
-        desk.open()
-        key = desk.session(remembered)
-        jobs = desk.jobs(key)
-        return [key, *choose(key, jobs[0].id if jobs else None, Shown())]
+    def look(self, visit: Visit) -> list[Any]:
+        """Answer with the panel as it is now."""
+        return [visit, *visit.renew(panel_values(self.desk, visit))]
 
-    def generate(session_key: object, chosen: object, shown_now: Shown, *values: Any) -> list[Any]:
+    def generate(self, remembered: object, visit: Visit, *values: Any) -> list[Any]:
+        """Hand in what the form asks for, and show the first of it."""
+        # A tab whose storage was cleared still has to be able to work.
+        visit.key = visit.key or self.desk.session(remembered)
         try:
-            # A tab whose storage was cleared still has to be able to work.
-            key = desk.session(session_key)
-            chosen = desk.submit(read_request(*values), key)
+            requests = read_requests(*values)
+            ids = (
+                self.desk.submit_batch(requests, visit.key)
+                if len(requests) > 1
+                else [self.desk.submit(requests[0], visit.key)]
+            )
         except RequestError as error:
-            refusal = gr.update(value=notice(sentence(str(error)), "error"), visible=True)
-            return [session_key, refusal, *show(session_key, chosen, shown_now)]
-        return [key, gr.update(value="", visible=False), *choose(key, chosen, shown_now)]
+            return [visit.key, self._refusal(error, visit), *self.look(visit)]
+        visit.chosen, visit.shared, visit.another_viewer = ids[0], None, False
+        return [visit.key, _hidden(), *self.look(visit)]
 
-    def cancel(session_key: object, chosen: object, shown_now: Shown) -> list[Any]:
-        desk.cancel(chosen, session_key)
-        # Meanwhile the timer's ticks say that it is being cancelled.
-        desk.wait_until_over(chosen, session_key, CANCEL_WAIT_SECONDS)
-        return show(session_key, chosen, shown_now)
+    def clip(
+        self, remembered: object, visit: Visit, path: str | None, fov_deg: Any, *values: Any
+    ) -> list[Any]:
+        """Hand in a clip of the visitor's own; it leaves Gradio's cache whatever comes of it."""
+        visit.key = visit.key or self.desk.session(remembered)
+        said = _hidden()
+        try:
+            if not path:
+                raise RequestError(say(visit.language, "clip_missing"))
+            upload = Path(path)
+            request = clip_request(upload, check_clip(upload), fov_deg, values)
+            visit.chosen = self.desk.submit(request, visit.key, upload)
+            visit.shared, visit.another_viewer = None, False
+        except RequestError as error:
+            said = self._refusal(error, visit)
+        finally:
+            if path:
+                forget_upload(Path(path))
+        return [visit.key, said, None, *self.look(visit)]
 
-    outputs = [*panel.components(), shown]
-    looking = [session, panel.runs, shown]
+    def act(self, visit: Visit, values: list[Any], pressed: dict[str, Any]) -> list[Any]:
+        """Do what was pressed within the page's own HTML."""
+        fields = self.form_skips
+        said = _hidden()
+        try:
+            if request := act(self.desk, visit, pressed, values):
+                fields, said = self._filled(request, visit)
+        except RequestError as error:
+            said = self._refusal(error, visit)
+        heading = gr.skip()
+        if pressed.get("act") == "language":
+            heading = gr.update(value=heading_html(visit.language))
+        return [heading, said, *fields, *self.look(visit)]
+
+    def search(self, visit: Visit, words: str) -> list[Any]:
+        """Show the creations that have these words."""
+        act(self.desk, visit, {"act": "search", "text": words}, ())
+        return self.look(visit)
+
+    def cost(self, visit: Visit, *values: Any) -> str:
+        """Return what the form's wishes will cost; nothing while they cannot be used."""
+        # Nobody has typed yet and wants to know all the same.
+        prompt = values[0] if (values[0] or "").strip() else "-"
+        try:
+            requests = read_requests(prompt, *values[1:])
+            return cost_html(
+                requests, self.desk.store.stage_seconds(), self.desk.standing(), visit.language
+            )
+        except RequestError:
+            return ""
+
+    def restore(self, visit: Visit, path: str | None) -> list[Any]:
+        """Put the settings that a dropped file was made with into the form."""
+        if not path:
+            return [gr.skip(), *self.form_skips]
+        try:
+            fields, said = self._filled(read_provenance(path).request, visit)
+        except RequestError as error:
+            fields, said = self.form_skips, self._refusal(error, visit)
+        finally:
+            # It was wanted for its settings alone.
+            forget_upload(Path(path))
+        return [said, *fields]
+
+    def _filled(self, request: GenerationRequest, visit: Visit) -> tuple[list[Any], Any]:
+        values, key = form_values(request), "restored"
+        if request.clip is not None:
+            # Its name is no prompt, and its frames are its own.
+            values[:-NUM_FIELDS] = self.form_skips[:-NUM_FIELDS]
+            key = "clip_restored"
+        says = say(visit.language, key, title=f"“{request.prompt}”")
+        return values, gr.update(value=notice(says), visible=True)
+
+    def _refusal(self, error: RequestError, visit: Visit) -> Any:
+        words = sentence(str(error), visit.language)
+        return gr.update(value=notice(words, "error"), visible=True)
+
+
+def _hidden() -> Any:
+    return gr.update(value="", visible=False)
+
+
+def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk) -> None:
+    shown = [parts.visit, *panel.components()]
     # Every handler is quick and the work is elsewhere, so none has to wait in Gradio's own queue.
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    asking = {"inputs": [*looking, *form.inputs], "outputs": [session, form.error, *outputs]}
-    page.load(enter, session, [session, *outputs], **quiet)
+    always = {**quiet, "trigger_mode": "multiple"}
+    inputs = list(form.inputs)
+
+    def press(event: gr.EventData, visit: Visit, *values: Any) -> list[Any]:
+        pressed = event._data if isinstance(event._data, dict) else {}
+        return clerk.act(visit, list(values), pressed)
+
+    page.load(
+        clerk.enter,
+        [parts.session, parts.arrival],
+        [parts.session, parts.heading, *shown],
+        js=ARRIVAL,
+        **quiet,
+    ).then(clerk.cost, [parts.visit, *inputs], form.cost, **quiet)
     for asked in (form.generate.click, form.prompt.submit):
-        asked(generate, **asking, **quiet).then(
-            None, form.error, js=SHOW_PANEL, api_visibility="private"
-        )
-    form.cancel.click(cancel, looking, outputs, **quiet)
-    panel.runs.input(show, looking, outputs, **quiet)
-    panel.timer.tick(show, looking, outputs, **quiet)
-
-
-def panel_values(desk: Desk, jobs: list[Job], chosen: object) -> list[Any]:
-    """Return the values of `Panel.components` for a visitor's jobs, showing the chosen or newest.
-
-    Equal standings give equal values.
-    """
-    live = any(job.is_live for job in jobs)
-    if not jobs:
-        hidden = gr.update(visible=False)
-        return [hidden, NOTHING_YET, *[hidden] * 9, gr.update(active=live)]
-    job = next((job for job in jobs if job.id == chosen), jobs[0])
-    results = desk.results(job)
-    video, mesh = results.get("orbit.mp4"), results.get("mesh.glb")
-    preview = forming = ""
-    if job.is_live and video is None:
-        preview = preview_html("video", desk.store.preview(job.id, "video"))
-    if job.is_live and mesh is None and (stage := latest_stage(job.previews)):
-        forming = preview_html(stage, desk.store.preview(job.id, stage))
-    return [
-        _runs(jobs),
-        status_html(job, desk.store.stage_seconds()),
-        _html(known_html(job)),
-        _html(preview),
-        _file(video),
-        _html(forming),
-        _html(mesh_html(mesh, job.request.prompt)),
-        _file(mesh),
-        _file(video),
-        _html(report_html(desk.report_text(job), (job.finished or 0.0) - (job.started or 0.0))),
-        gr.update(visible=job.is_live, interactive=not job.cancelling),
-        gr.update(active=live),
-    ]
-
-
-def _runs(jobs: list[Job]) -> dict[str, Any]:
-    choices = []
-    for other in jobs[:NUM_RUNS_LISTED]:
-        mark = {"queued": "waiting", "done": ""}.get(other.state, other.state)
-        title = textwrap.shorten(other.request.prompt, LABEL_CHARACTERS, placeholder="…")
-        choices.append((f"{title} · {mark}" if mark else title, other.id))
-    return gr.update(choices=choices, visible=len(jobs) > 1)
-
-
-def _html(text: str) -> dict[str, Any]:
-    return gr.update(value=text, visible=bool(text))
-
-
-def _file(path: Any) -> dict[str, Any]:
-    return gr.update(value=str(path) if path else None, visible=path is not None)
+        asked(
+            clerk.generate,
+            [parts.session, parts.visit, *inputs],
+            [parts.session, form.error, *shown],
+            **quiet,
+        ).then(clerk.cost, [parts.visit, *inputs], form.cost, js=SHOW_PANEL, **quiet)
+    clip = form.clip
+    clip.build.click(
+        clerk.clip,
+        [parts.session, parts.visit, clip.clip, clip.fov_deg, *inputs],
+        [parts.session, form.error, clip.clip, *shown],
+        **quiet,
+    ).then(None, js=SHOW_PANEL, api_visibility="private")
+    parts.board.act(
+        press, [parts.visit, *inputs], [parts.heading, form.error, *inputs, *shown], **always
+    )
+    form.restore.upload(clerk.restore, [parts.visit, form.restore], [form.error, *inputs], **quiet)
+    parts.search.change(
+        clerk.search, [parts.visit, parts.search], shown, **{**quiet, "trigger_mode": "always_last"}
+    )
+    panel.timer.tick(clerk.look, parts.visit, shown, **quiet)
+    gr.on(
+        # A State holds the model where there is but one to choose.
+        [getattr(part, "change") for part in inputs if not isinstance(part, gr.State)],  # noqa: B009
+        clerk.cost,
+        [parts.visit, *inputs],
+        form.cost,
+        **{**quiet, "trigger_mode": "always_last"},
+    )

@@ -1,90 +1,135 @@
-"""How far a job is, as HTML: its prompt, its stages, a bar, the time left, what it knows."""
+"""How far a job is, as HTML: its title, its stages, a bar, the time left, what it knows."""
 
 import html
 import time
 
 from pipelines.jobs.estimate import fraction_done, planned_stages, seconds_left
-from pipelines.jobs.records import Job
-from threed.progress import STAGES, Stage
-from ui.words import duration, listing, notice, sentence
-
-STAGE_LABELS: dict[Stage, str] = {
-    "video": "Orbit video",
-    "field": "3D field",
-    "distillation": "Refining",
-    "mesh": "Mesh",
-    "texture": "Texture",
-    "report": "Report",
-}
-assert tuple(STAGE_LABELS) == STAGES
+from pipelines.jobs.records import Job, Standing
+from threed.progress import Stage
+from ui.tongues import Language, say
+from ui.words import button, listing, notice, roughly, sentence
 
 
-def status_html(job: Job, measured: dict[Stage, list[float]], now: float | None = None) -> str:
-    """Return the head of a job's panel; while it is live, with bar and time left."""
+def stage_label(stage: Stage, language: Language) -> str:
+    """Return what a visitor calls a stage."""
+    return say(language, f"stage_{stage}")
+
+
+def status_html(
+    job: Job,
+    measured: dict[Stage, list[float]],
+    language: Language = "en",
+    *,
+    standing: Standing | None = None,
+    mine: bool = True,
+    now: float | None = None,
+) -> str:
+    """Return the head of a job's panel; while it is live, with bar and time left.
+
+    Args:
+        job: What is shown.
+        measured: Durations of each stage in earlier runs, seconds.
+        language: The visitor's.
+        standing: Of a job that waits: when it begins.
+        mine: Whether the visitor may do anything to it.
+        now: Seconds since the epoch; None is now.
+    """
     now = time.time() if now is None else now
-    title = f'<h2 class="job-title">{html.escape(job.request.prompt)}</h2>'
-    about = f'<span class="job-about">seed {job.request.seed}</span>'
-    head = f'<div class="job-head">{title}{about}</div>'
+    about = say(language, "about", seed=job.request.seed)
+    again = button("again", say(language, "again"), style="quiet", job=job.id) if mine else ""
+    title = html.escape(job.title or job.request.prompt)
+    head = (
+        f'<div class="job-head"><h2 class="job-title">{title}</h2>'
+        f'<span class="job-about">{about}</span>{again}</div>'
+    )
+    return head + _ended(job, language, mine) + _running(job, measured, language, standing, now)
+
+
+def _ended(job: Job, language: Language, mine: bool) -> str:
+    retry = ""
+    if mine and job.state in ("failed", "cancelled", "stopped"):
+        retry = button("resume", say(language, "retry"), job=job.id)
     if job.state == "failed":
-        return head + notice(sentence(job.message), "error")
-    if job.state == "cancelled":
-        return head + notice("Cancelled.")
-    if job.state == "done":
-        return head
-    return head + _stages(job) + _bar(job, measured, now)
+        return notice(sentence(job.message, language), "error") + retry
+    if job.state in ("cancelled", "stopped"):
+        return notice(say(language, job.state)) + retry
+    return ""
 
 
-def _stages(job: Job) -> str:
+def _running(
+    job: Job,
+    measured: dict[Stage, list[float]],
+    language: Language,
+    standing: Standing | None,
+    now: float,
+) -> str:
+    if not job.is_live:
+        return ""
+    says, left = _words(job, measured, language, standing, now)
+    percent = 100 * fraction_done(job, measured)
+    held = job.cancelling or job.stopping
+    acts = ""
+    if job.previews and job.state == "running":
+        acts = button("stop", say(language, "stop"), style="quiet", job=job.id, disabled=held)
+    acts += button("cancel", say(language, "cancel"), job=job.id, disabled=job.cancelling)
+    return (
+        f"{_stages(job, language)}"
+        f'<div class="bar" role="progressbar" aria-label="{html.escape(job.title)}" '
+        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent:.0f}">'
+        f'<div style="width:{percent:.1f}%"></div></div>'
+        f'<div class="bar-words"><span role="status">{html.escape(says)}</span>'
+        f"<span>{html.escape(left)}</span></div>"
+        f'<div class="acts">{acts}</div>'
+    )
+
+
+def _stages(job: Job, language: Language) -> str:
     stages = planned_stages(job)
     current = stages.index(job.stage) if job.stage in stages else -1
     items = []
     for index, stage in enumerate(stages):
         standing = "past" if index < current else "now" if index == current else "ahead"
         mark = ' aria-current="step"' if standing == "now" else ""
-        items.append(f'<li class="{standing}"{mark}>{STAGE_LABELS[stage]}</li>')
+        items.append(f'<li class="{standing}"{mark}>{stage_label(stage, language)}</li>')
     return f'<ol class="stages">{"".join(items)}</ol>'
 
 
-def _bar(job: Job, measured: dict[Stage, list[float]], now: float) -> str:
-    percent = 100 * fraction_done(job, measured)
+def _words(
+    job: Job,
+    measured: dict[Stage, list[float]],
+    language: Language,
+    standing: Standing | None,
+    now: float,
+) -> tuple[str, str]:
+    """Return what happens now, and how long it will take."""
+    left = say(language, "left", time=roughly(seconds_left(job, measured, now), language))
     if job.cancelling:
-        says, left = "Cancelling…", ""
-    elif job.state == "queued":
-        says, left = _waiting(job), ""
-    elif job.stage is None:
-        says, left = "Reading the prompt…", ""
-    elif job.stage == "video" and job.step == 0:
-        says, left = "Starting the orbit video…", _left(job, measured, now)
-    else:
-        says = sentence(job.message).removesuffix(".")
-        left = _left(job, measured, now)
-    return (
-        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{percent:.0f}"><div style="width:{percent:.1f}%"></div></div>'
-        f'<div class="bar-words"><span>{html.escape(says)}</span><span>{left}</span></div>'
-    )
+        return say(language, "cancelling"), ""
+    if job.stopping:
+        return say(language, "stopping"), ""
+    if job.state == "queued":
+        starts = ""
+        if standing is not None and standing.wait_seconds > 1.0:
+            starts = say(language, "starts_in", time=roughly(standing.wait_seconds, language))
+        return _waiting(job, language), starts
+    if job.stage is None:
+        return say(language, "reading"), left
+    stage = stage_label(job.stage, language)
+    return say(language, "step_of", stage=stage, step=job.step, count=job.num_steps), left
 
 
-def _left(job: Job, measured: dict[Stage, list[float]], now: float) -> str:
-    return f"about {duration(seconds_left(job, measured, now))} left"
-
-
-def _waiting(job: Job) -> str:
+def _waiting(job: Job, language: Language) -> str:
     if job.num_ahead == 0:
-        return "Starting: the model is being made ready…"
-    jobs = "One job runs" if job.num_ahead == 1 else f"{job.num_ahead} jobs run"
-    return f"Waiting in the queue. {jobs} before this one."
+        return say(language, "starting")
+    return say(language, "waiting_one" if job.num_ahead == 1 else "waiting", number=job.num_ahead)
 
 
-def known_html(job: Job) -> str:
+def known_html(job: Job, language: Language = "en") -> str:
     """Return what the model knows near the prompt; a plain warning where that is far."""
     if job.known is None or not job.known.names:
         return ""
-    names = listing([f"“{name}”" for name in job.known.names])
+    quoted = [f"“{name}”" for name in job.known.names]
     if job.known.familiar:
-        return f'<p class="known">Nearest things the model knows: {html.escape(names)}.</p>'
-    return notice(
-        "This prompt lies far from everything that the model was taught, so the result will be a "
-        f"guess. The nearest things it knows are {names}.",
-        "warning",
-    )
+        near = say(language, "known_near", names=listing(quoted, language))
+        return f'<p class="known">{html.escape(near)}</p>'
+    return notice(say(language, "known_far", names=listing(quoted, language)), "warning")

@@ -10,10 +10,12 @@ import gradio as gr
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from ui.tongues import I18N
+
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-STYLE_SHEET = ASSETS / "style" / "page.css"
-VIEWER_FOLDER = ASSETS / "viewer"
-HEAD = '<script type="module" src="viewer/model-viewer.min.js"></script>'
+STYLE_SHEETS = [ASSETS / "style" / name for name in ("page.css", "form.css", "panel.css")]
+SCRIPTS = ("studio/studio.js", "studio/viewer.js", "viewer/model-viewer.min.js")
+HEAD = "".join(f'<script type="module" src="{script}"></script>' for script in SCRIPTS)
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -58,11 +60,13 @@ def theme() -> gr.themes.Base:
 
 
 def look() -> dict[str, Any]:
-    """Return the arguments of `launch` that dress the page and serve its 3D viewer."""
-    viewer = Mount("/viewer", StaticFiles(directory=VIEWER_FOLDER))
+    """Return the arguments of `launch` that dress the page and serve its scripts."""
+    served = {"/viewer": ASSETS / "viewer", "/studio": ASSETS / "script"}
+    routes = [Mount(at, StaticFiles(directory=folder)) for at, folder in served.items()]
     return {
         "theme": theme(),
-        "css_paths": STYLE_SHEET,
+        "i18n": I18N,
+        "css_paths": STYLE_SHEETS,
         "head": HEAD,
-        "app_kwargs": {"routes": [viewer]},
+        "app_kwargs": {"routes": routes},
     }

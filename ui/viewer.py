@@ -1,71 +1,68 @@
-"""What came out: the orbit video, the mesh to turn, and both to take home."""
+"""The mesh to turn: model-viewer with its views and light, turned in step with the video."""
 
 import html
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
-import gradio as gr
+from pipelines.jobs.records import Job
+from ui.tongues import Language, say
+from ui.words import button
 
-
-@dataclass(frozen=True, kw_only=True)
-class Viewer:
-    """The components that show a job's results."""
-
-    video: gr.Video
-    forming: gr.HTML
-    mesh: gr.HTML
-    download_mesh: gr.DownloadButton
-    download_video: gr.DownloadButton
+VIEWS = ("lit", "colour", "matte", "wires")
+# The camera of the default orbit (`threed.cameras`), so that mesh and video look the same.
+RADIUS, FOV_DEG = 3.2, 40
+EXPOSURE = 0.8
 
 
-def build_viewer() -> Viewer:
-    """Lay the viewer out in the surrounding Blocks; all of it hidden until there is a result."""
-    with gr.Row(elem_id="results"):
-        video = gr.Video(
-            label="Orbit video",
-            show_label=False,
-            autoplay=True,
-            loop=True,
-            visible=False,
-            interactive=False,
-            buttons=[],
-            min_width=260,
-            elem_id="orbit-video",
+def viewer_html(
+    source: str, job: Job, language: Language, *, framed: bool = True
+) -> tuple[str, str]:
+    """Return the viewer, and the tools that stand below it (`assets/script/viewer.js` moves both).
+
+    Args:
+        source: Where the browser finds the GLB.
+        job: Whose mesh it is.
+        language: The visitor's.
+        framed: It stands in the default orbit, so it is seen through that orbit's camera.
+    """
+    alt = html.escape(say(language, "mesh_of", title=job.title))
+    polar = 90 - job.request.elevation_deg
+    camera = f'camera-orbit="0deg {polar:g}deg auto"'
+    if framed:
+        camera = (
+            f'camera-orbit="0deg {polar:g}deg {RADIUS}m" camera-target="0m 0m 0m" '
+            f'field-of-view="{FOV_DEG}deg" min-camera-orbit="auto 0deg 1m" '
+            f'max-camera-orbit="auto 180deg 8m" min-field-of-view="10deg" max-field-of-view="45deg"'
         )
-        # One of the two: the field while it forms, then the mesh in its place.
-        forming = gr.HTML(visible=False, min_width=260, elem_id="forming")
-        mesh = gr.HTML(visible=False, min_width=260, elem_id="mesh")
-    with gr.Row(elem_id="downloads"):
-        download_mesh = gr.DownloadButton(
-            "Download the mesh (GLB)",
-            variant="primary",
-            visible=False,
-            min_width=200,
-            elem_id="download-glb",
-        )
-        download_video = gr.DownloadButton(
-            "Download the video (MP4)", visible=False, min_width=200, elem_id="download-mp4"
-        )
-    return Viewer(
-        video=video,
-        forming=forming,
-        mesh=mesh,
-        download_mesh=download_mesh,
-        download_video=download_video,
+    viewer = (
+        f'<model-viewer src="{source}" alt="{alt}" loading="eager" camera-controls {camera} '
+        'touch-action="pan-y" interaction-prompt="none" tone-mapping="neutral" '
+        f'environment-image="neutral" exposure="{EXPOSURE}" '
+        'shadow-intensity="0.5" shadow-softness="0.9" '
+        'interpolation-decay="80"></model-viewer>'
     )
+    return viewer, _tools(job, language, framed)
 
 
-def mesh_html(mesh: Path | None, prompt: str) -> str:
-    """Return a viewer for a GLB in Gradio's cache; it starts at the front, as the orbit does."""
-    if mesh is None:
-        return ""
+def _tools(job: Job, language: Language, framed: bool) -> str:
+    views = "".join(
+        f'<label><input type="radio" name="view" value="{view}"'
+        f"{' checked' if view == 'lit' else ''}>"
+        f"<span>{say(language, f'view_{view}')}</span></label>"
+        for view in VIEWS
+    )
+    in_step = (
+        '<label class="in-step"><input type="checkbox" data-tool="in-step" checked>'
+        f"{say(language, 'in_step')}</label>"
+    )
+    other = button("viewer", say(language, "use_other_viewer"), style="quiet", job=job.id)
+    size = html.escape(say(language, "size_value", w="{w}", h="{h}", d="{d}"))
     return (
-        f'<model-viewer src="gradio_api/file={quote(str(mesh))}" '
-        f'alt="3D mesh: {html.escape(prompt)}" loading="eager" camera-controls '
-        'touch-action="pan-y" camera-orbit="0deg 75deg auto" auto-rotate '
-        'rotation-per-second="20deg" interaction-prompt="none" '
-        'tone-mapping="neutral" environment-image="neutral" '
-        'shadow-intensity="0.7" shadow-softness="0.9"></model-viewer>'
-        '<p class="viewer-hint">Drag to turn, scroll or pinch to come closer.</p>'
+        '<div class="tools">'
+        f'<fieldset class="views"><legend>{say(language, "view")}</legend>{views}</fieldset>'
+        f"{in_step if framed else ''}"
+        f'<label class="light">{say(language, "light")}<input type="range" data-tool="light" '
+        f'min="0.2" max="1.8" step="0.05" value="{EXPOSURE}"></label>'
+        f'<p class="dimensions">{say(language, "size")}: <span data-text="{size}">…</span></p>'
+        f'<p class="help">{say(language, "viewer_help")}</p>'
+        f'<div class="acts"><button type="button" class="act quiet" data-tool="fullscreen">'
+        f"{say(language, 'fullscreen')}</button>{other}</div></div>"
     )

@@ -1,55 +1,100 @@
 """Errors and figures as words for a visitor."""
 
 import html
+import re
+
+from ui.tongues import Language, say
 
 FIELD_LABELS = {
-    "prompt": "The prompt",
-    "seed": "The seed",
-    "model": "The model",
-    "num_frames": "“Frames”",
-    "size": "“Frame size”",
-    "num_steps": "“Steps”",
-    "guidance_scale": "“Guidance”",
-    "elevation_deg": "“Camera height”",
-    "texture_size": "“Texture size”",
-    "max_faces": "“Most triangles”",
+    "prompt": ("The prompt", "描述"),
+    "seed": ("The seed", "种子"),
+    "model": ("The model", "模型"),
+    "num_frames": ("“Frames”", "“帧数”"),
+    "size": ("“Frame size”", "“画面尺寸”"),
+    "num_steps": ("“Steps”", "“步数”"),
+    "guidance_scale": ("“Guidance”", "“引导强度”"),
+    "elevation_deg": ("“Camera height”", "“相机高度”"),
+    "texture_size": ("“Texture size”", "“贴图尺寸”"),
+    "max_faces": ("“Most triangles”", "“三角形上限”"),
 }
+CHINESE_REFUSALS = (
+    (r"(?:The )?prompt is empty.*", "请写明要做什么，例如 a wooden chair。"),
+    (
+        r"(\w+) is (.+); it must be a (?:whole )?number from (\S+) to (\S+)",
+        "{0}为 {1}；应在 {2} 到 {3} 之间。",
+    ),
+    (r"(\w+) is (.+); the model .+ makes at most (\d+)", "{0}为 {1}；此模型最多 {2}。"),
+    (r"(\w+) has (\d+) characters; at most (\d+) are allowed", "{0}有 {1} 个字符；最多 {2} 个。"),
+    (
+        r"(\d+) of your jobs wait or run already.* (\d+) are allowed at once.*",
+        "你已有 {0} 个任务在排队或运行，最多同时 {1} 个；请等待或取消一个。",
+    ),
+)
+"""The refusals that visitors meet; the others are shown as they are."""
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, language: Language = "en") -> str:
     """Return an error's text as a sentence that calls the fields what the page calls them."""
     text = text.strip()
+    if language == "zh":
+        for pattern, chinese in CHINESE_REFUSALS:
+            if found := re.fullmatch(pattern, text.removesuffix(".")):
+                names = [FIELD_LABELS.get(part, (part, part))[1] for part in found.groups()]
+                return chinese.format(*names)
     field, _, rest = text.partition(" ")
     if field in FIELD_LABELS and rest:
-        text = f"{FIELD_LABELS[field]} {rest}"
+        text = f"{FIELD_LABELS[field][0]} {rest}"
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, language: Language = "en") -> str:
     """Return a duration as one says it, no more exact than an estimate is."""
     if seconds < 8:
-        return "a few seconds"
+        return say(language, "few_seconds")
     if seconds < 55:
-        return f"{5 * round(seconds / 5)} seconds"
+        return say(language, "seconds", number=5 * round(seconds / 5))
     if seconds < 100:
-        return "a minute" if seconds < 75 else "a minute and a half"
-    return f"{round(seconds / 60)} minutes"
+        return say(language, "minute" if seconds < 75 else "minute_and_half")
+    if seconds <= 5400:
+        return say(language, "minutes", number=round(seconds / 60))
+    return say(language, "hours", number=round(seconds / 3600))
 
 
-def listing(names: tuple[str, ...] | list[str]) -> str:
+def roughly(seconds: float, language: Language = "en") -> str:
+    """Return an estimate of a duration: about so long."""
+    words = duration(seconds, language)
+    if words == say(language, "few_seconds"):
+        return words
+    return say(language, "roughly", time=words)
+
+
+def listing(names: tuple[str, ...] | list[str], language: Language = "en") -> str:
     """Return names joined as in a sentence: a, b and c."""
+    if language == "zh":
+        return "、".join(names)
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def count(number: int, singular: str, plural: str) -> str:
-    """Return a number with its noun, thousands apart."""
-    return f"{number:,} {singular if number == 1 else plural}"
+def megabytes(num_bytes: int) -> str:
+    """Return a file's size as one says it."""
+    return (
+        f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 100_000 else f"{max(1, num_bytes // 1000)} kB"
+    )
 
 
 def notice(text: str, kind: str = "note") -> str:
     """Return a paragraph that stands out (`note`, `warning` or `error`); the text is escaped."""
     role = "alert" if kind == "error" else "status"
     return f'<p class="notice {kind}" role="{role}">{html.escape(text)}</p>'
+
+
+def button(act: str, text: str, *, style: str = "", job: str = "", disabled: bool = False) -> str:
+    """Return a button whose press reaches the page's `act`, with the job that it concerns."""
+    held = " disabled" if disabled else ""
+    return (
+        f'<button type="button" class="act {style}" data-act="{act}" '
+        f'data-job="{html.escape(job)}"{held}>{html.escape(text)}</button>'
+    )

@@ -19,8 +19,10 @@ from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.request import FRAMES_RANGE, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
+from ui.compose import read_requests
 from ui.desk import Desk
-from ui.page import Shown, build_page, panel_values
+from ui.page import Clerk, build_page
+from ui.panel import Visit, panel_values
 
 HEAVY = ("torch", "diffusers", "open3d", "transformers", "nerfstudio", "scipy")
 
@@ -44,7 +46,7 @@ def run_one(desk: Desk, session: str, prompt: str = "count 2") -> str:
 def test_the_pages_process_loads_nothing_heavy() -> None:
     program = (
         "import sys, app\n"
-        "before = [name for name in sys.modules if name.startswith('pipelines.models.embedded')]\n"
+        "before = [name for name in sys.modules if name == 'pipelines.models.embedded']\n"
         "app.build_app()\n"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)), before)"
     )
@@ -103,7 +105,14 @@ def test_a_visitor_reaches_nobody_elses_job(desk: Desk) -> None:
     job_id = run_one(desk, mine)
     assert [job.id for job in desk.jobs(mine)] == [job_id]
     assert desk.jobs(other) == []
-    assert panel_values(desk, desk.jobs(other), job_id) == panel_values(desk, [], None)
+    peeping = panel_values(desk, Visit(key=other, chosen=job_id))
+    assert peeping == panel_values(desk, Visit(key=desk.session(None)))
+    assert "count 2" in str(panel_values(desk, Visit(key=mine, chosen=job_id)))
+    clerk = Clerk(desk)
+    for act in ("again", "build", "resume", "rename", "delete", "share", "unshare", "choose"):
+        clerk.act(Visit(key=other), [None] * 3, {"act": act, "job": job_id, "text": "stolen"})
+    assert desk.job(job_id, mine).title == "count 2"
+    assert desk.job(job_id, mine).share is None
     waiting = desk.store.submit(GenerationRequest(prompt="count 1"), mine)
     desk.cancel(waiting, other)
     assert desk.store.status(waiting).state == "queued"
@@ -130,12 +139,61 @@ def test_results_are_served_as_copies_under_names_that_nobody_can_guess(desk: De
 
 
 def test_a_tick_sends_only_what_has_changed() -> None:
-    shown = Shown()
+    visit = Visit()
     first = [{"value": "a", "visible": True}, "status 1"]
-    assert shown.renew(first) == first
-    skip = shown.renew([{"value": "a", "visible": True}, "status 2"])
+    assert visit.renew(first) == first
+    skip = visit.renew([{"value": "a", "visible": True}, "status 2"])
     assert "value" not in skip[0]
     assert skip[1] == "status 2"
+
+
+@pytest.mark.parametrize(
+    "pressed",
+    [
+        {},
+        {"act": 7},
+        {"act": "build", "job": {"a": 1}},
+        {"act": "rename", "job": None, "text": []},
+        {"act": "search", "text": ["x"]},
+        {"act": "language", "text": 3},
+        {"act": "../..", "job": "x"},
+    ],
+)
+def test_a_made_up_press_changes_nothing_and_breaks_nothing(
+    desk: Desk, pressed: dict[str, object]
+) -> None:
+    mine = desk.session(None)
+    job_id = run_one(desk, mine)
+    Clerk(desk).act(Visit(key=mine), [None] * 3, pressed)
+    assert [job.title for job in desk.jobs(mine)] == ["count 2"]
+    assert desk.job(job_id, mine).state == "done"
+
+
+def test_a_file_brings_its_settings_back_and_is_gone(desk: Desk, tmp_path: Path) -> None:
+    clerk, visit = Clerk(desk), Visit(key=desk.session(None))
+    request = GenerationRequest(prompt="a pie", seed=5, max_faces=3000, video_only=True)
+    path = tmp_path / "request.json"
+    path.write_text(request.to_json())
+    said, *fields = clerk.restore(visit, str(path))
+    assert read_requests(*fields) == [request]
+    assert "a pie" in said["value"]
+    assert not path.exists()
+    path.write_bytes(b"glTF" + bytes(40))
+    said, *fields = clerk.restore(visit, str(path))
+    assert 'role="alert"' in said["value"]
+    assert not path.exists()
+
+
+def test_a_share_shows_results_without_a_press_that_changes_them(desk: Desk) -> None:
+    mine = desk.session(None)
+    token = desk.share(run_one(desk, mine), mine)
+    values = str(panel_values(desk, Visit(key=desk.session(None), shared=token))[:8])
+    assert "count 2" in values
+    assert "data-act" not in values
+    desk.unshare(desk.jobs(mine)[0].id, mine)
+    gone = str(panel_values(desk, Visit(key=desk.session(None), shared=token)))
+    assert "count 2" not in gone
+    assert "leads nowhere" in gone
 
 
 @pytest.fixture

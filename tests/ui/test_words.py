@@ -1,20 +1,29 @@
+import string
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipelines.jobs.records import Job, KnownThings
+from pipelines.errors import RequestError
+from pipelines.jobs.previews import encode_preview
+from pipelines.jobs.records import Job, KnownThings, Standing
 from pipelines.models.catalogue import MODELS
 from pipelines.request import FRAMES_RANGE, GenerationRequest
 from threed.report import Report
-from ui.compose import EXAMPLES, frames_words, read_request
-from ui.gallery import latest_stage, preview_html
+from ui.compose import EXAMPLES, MAX_REQUESTS, form_values, frames_words, read_requests
+from ui.cost import cost_html
+from ui.downloads import downloads_html
+from ui.gallery import gallery_html
+from ui.live import latest_stage, preview_html
 from ui.progress import known_html, status_html
 from ui.report import report_html
-from ui.viewer import mesh_html
-from ui.words import FIELD_LABELS, duration, listing, notice, sentence
+from ui.steps import film_html, mesh_html, variations_html
+from ui.tongues import TEXTS, language_of, say
+from ui.words import FIELD_LABELS, duration, listing, notice, roughly, sentence
 
+NASTY = Path('/cache/"><script>/a.glb')
 HOSTILE = '<img src=x onerror="alert(1)">'
-DEFAULTS = ("a chair", 0, "embedded", 24, 0, 0, 15, 1024, 20_000, True, False)
+DEFAULTS = ("a chair", 0, "1", True, "embedded", 24, 0, 0, 15, 1024, 20_000, True)
 
 
 def job(**changes: object) -> Job:
@@ -34,25 +43,55 @@ def job(**changes: object) -> Job:
         "cancelling": False,
         "known": None,
         "previews": {},
+        "title": "a chair",
     }
     return Job(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_the_untouched_form_is_the_default_request() -> None:
-    assert read_request(*DEFAULTS) == GenerationRequest(prompt="a chair")
-    emptied = ("a chair", None, "embedded", None, None, None, None, None, None, True, False)
-    assert read_request(*emptied) == GenerationRequest(prompt="a chair")
+    assert read_requests(*DEFAULTS) == [GenerationRequest(prompt="a chair")]
+    emptied = ("a chair", None, None, True, "embedded", *[None] * 6, True)
+    assert read_requests(*emptied) == [GenerationRequest(prompt="a chair")]
 
 
 def test_every_example_is_a_request() -> None:
     for example in EXAMPLES:
-        assert read_request(example, *DEFAULTS[1:]).prompt == example
+        assert read_requests(example, *DEFAULTS[1:])[0].prompt == example
+
+
+def test_each_line_is_a_thing_and_each_variation_a_seed_of_its_own() -> None:
+    asked = read_requests("a chair\n\n  a pie ", 2**32 - 2, "4", False, *DEFAULTS[4:])
+    seeds = [2**32 - 2, 2**32 - 1, 0, 1]
+    assert [(request.prompt, request.seed) for request in asked] == [
+        (prompt, seed) for prompt in ("a chair", "a pie") for seed in seeds
+    ]
+    assert all(request.video_only for request in asked)
+    with pytest.raises(RequestError, match="12 videos, 4 of each of 3 lines"):
+        read_requests("a\nb\nc", 0, "4", *DEFAULTS[3:])
+    assert MAX_REQUESTS == 8
+
+
+def test_a_requests_settings_fill_the_form_that_makes_it_again() -> None:
+    request = GenerationRequest(
+        prompt="a pie",
+        seed=9,
+        num_frames=12,
+        num_steps=4,
+        guidance_scale=2.5,
+        elevation_deg=20.0,
+        texture_size=512,
+        max_faces=5000,
+        video_only=True,
+        distil=False,
+    )
+    for wish in (request, GenerationRequest(prompt="a chair")):
+        assert read_requests(*form_values(wish)) == [wish]
 
 
 def test_the_form_names_the_models_own_longest_clip() -> None:
     card = MODELS[0]
-    assert frames_words([card]) == f"{FRAMES_RANGE[0]} to {card.max_frames}"
-    assert frames_words([]) == "{} to {}".format(*FRAMES_RANGE)
+    assert frames_words([card]) == f"{FRAMES_RANGE[0]} – {card.max_frames}"
+    assert frames_words([]) == "{} – {}".format(*FRAMES_RANGE)
 
 
 def test_a_refusal_calls_the_fields_what_the_page_calls_them() -> None:
@@ -85,6 +124,7 @@ def test_a_listing_reads_as_a_sentence() -> None:
 def test_nothing_that_a_visitor_or_a_model_says_becomes_markup() -> None:
     hostile = job(
         request=GenerationRequest(prompt=HOSTILE),
+        title=HOSTILE,
         message=HOSTILE,
         known=KnownThings(familiar=False, names=(HOSTILE,)),
     )
@@ -103,12 +143,16 @@ def test_nothing_that_a_visitor_or_a_model_says_becomes_markup() -> None:
         verdict=HOSTILE,
     )
     for shown in (
-        status_html(hostile, {}, 1000.0),
-        status_html(job(state="failed", message=HOSTILE), {}, 1000.0),
+        status_html(hostile, {}, now=1000.0),
+        status_html(job(state="failed", message=HOSTILE), {}),
         known_html(hostile),
         known_html(job(known=KnownThings(familiar=True, names=(HOSTILE,)))),
-        report_html(report.to_json(), 61.4),
-        mesh_html(Path('/cache/"><script>/a.glb'), HOSTILE),
+        report_html(report.to_json(), Path("/nowhere")),
+        film_html(hostile, NASTY, None, "en"),
+        mesh_html(hostile, video=NASTY, mesh=NASTY, preview=None, cost="", language="en"),
+        mesh_html(hostile, video=NASTY, mesh=None, preview=None, cost=HOSTILE, language="en"),
+        variations_html([(hostile, NASTY, None), (job(), None, None)], "id", "en"),
+        gallery_html([(hostile, Path("/nowhere"))], False, None, "en", ""),
         notice(HOSTILE),
     ):
         assert shown
@@ -128,20 +172,85 @@ def test_a_far_prompt_gets_a_warning_and_a_near_one_none() -> None:
 
 def test_a_waiting_job_says_how_many_are_before_it() -> None:
     waiting = {"state": "queued", "stage": None, "stage_started": None, "step": 0}
-    assert "3 jobs run before this one" in status_html(job(num_ahead=3, **waiting), {}, 1000.0)
-    assert "One job runs before this one" in status_html(job(num_ahead=1, **waiting), {}, 1000.0)
+    assert "3 jobs run before this one" in status_html(job(num_ahead=3, **waiting), {})
+    assert "one job runs before this one" in status_html(job(num_ahead=1, **waiting), {})
 
 
 def test_a_running_job_says_stage_and_time_left() -> None:
-    shown = status_html(job(), {"field": [40.0]}, 1020.0)
+    shown = status_html(job(), {"field": [40.0]}, now=1020.0)
     assert '<li class="now" aria-current="step">3D field</li>' in shown
-    assert "Fitting" in shown
-    assert "left" in shown
-    assert "left" not in status_html(job(cancelling=True), {}, 1020.0)
+    assert "3D field: step 5 of 10" in shown
+    assert " left" in shown
+    assert " left" not in status_html(job(cancelling=True), {}, now=1020.0)
 
 
 def test_the_picture_shown_is_the_latest_stage_that_has_one() -> None:
     assert latest_stage({"video": 3}) is None
     assert latest_stage({"distillation": 1, "video": 3, "field": 9}) == "distillation"
-    assert preview_html("field", None) == ""
-    assert "data:image/jpeg;base64,/9g=" in preview_html("field", b"\xff\xd8")
+    assert preview_html(None, "") == ""
+
+
+def test_a_sheet_of_a_whole_turn_is_shown_turning_and_a_single_picture_still() -> None:
+    for num_frames, look in ((12, 'class="turning"'), (1, 'class="still"')):
+        frames = np.full((num_frames, 16, 16, 3), 200, dtype=np.uint8)
+        assert look in preview_html(encode_preview(frames), "a chair")
+
+
+def test_both_languages_say_everything_with_the_same_places_to_fill_in() -> None:
+    for key, (english, chinese) in TEXTS.items():
+        places = [
+            {name for _, name, _, _ in string.Formatter().parse(text) if name}
+            for text in (english, chinese)
+        ]
+        assert places[0] == places[1] or not places[1] - places[0], key
+        assert english and chinese
+        assert not any("\u4e00" <= letter <= "\u9fff" for letter in english), key
+
+
+def test_the_browsers_language_decides_and_english_is_the_rest() -> None:
+    assert [language_of(tag) for tag in ("zh-CN", "ZH", "en", "de-DE", "", None, 7)] == (
+        ["zh", "zh", *["en"] * 5]
+    )
+    assert sentence("num_steps is 900; it must be a whole number from 1 to 200", "zh") == (
+        "“步数”为 900；应在 1 到 200 之间。"
+    )
+    assert sentence("the disk is full", "zh") == "The disk is full."
+
+
+def test_the_cost_grows_with_what_is_asked_and_names_the_wait() -> None:
+    free = Standing(num_waiting=0, num_running=0, num_workers=1, wait_seconds=0.0)
+    busy = Standing(num_waiting=3, num_running=1, num_workers=1, wait_seconds=300.0)
+    one = [GenerationRequest(prompt="a", video_only=True)]
+    measured = {"video": [20.0]}
+    assert "1 video in about 20 seconds · starts at once" in cost_html(one, measured, free, "en")
+    assert "4 videos in about a minute" in cost_html(one * 4, measured, free, "en")
+    assert "starts in about 5 minutes" in cost_html(one, measured, busy, "en")
+    double = [GenerationRequest(prompt="a", video_only=True, num_frames=48)]
+    assert "about 40 seconds" in cost_html(double, measured, free, "en")
+    whole = [GenerationRequest(prompt="a")]
+    assert "with mesh in about 2 minutes" in cost_html(whole, measured, free, "en")
+    assert roughly(3) == "a few seconds"
+
+
+def test_what_is_somebody_elses_has_no_presses_that_change_it() -> None:
+    strangers = status_html(job(state="failed"), {}, mine=False)
+    assert "data-act" not in strangers
+    shared = mesh_html(
+        job(state="done"),
+        video=Path("/a"),
+        mesh=None,
+        preview=None,
+        cost="",
+        language="en",
+        mine=False,
+    )
+    assert "data-act" not in shared
+
+
+def test_downloads_name_each_format_and_its_size(tmp_path: Path) -> None:
+    (tmp_path / "a.glb").write_bytes(bytes(1_234_567))
+    shown = downloads_html({"glb": tmp_path / "a.glb"}, True, "en")
+    assert say("en", "format_glb") in shown
+    assert "1.2 MB" in shown
+    assert say("en", "preparing") in shown
+    assert downloads_html({}, True, "en") == ""

@@ -1,0 +1,125 @@
+// What the page does by itself: presses within its own HTML, sharing links, dropped files, keys.
+// Presses go to the server through the element that sets window.latheSend (ui/page.py).
+
+const send = (pressed) => window.latheSend?.(pressed);
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.act");
+  if (!button || button.disabled) return;
+  if (button.dataset.tool === "copy") return copyLink(button);
+  const { act, job, sure } = button.dataset;
+  if (!act) return;
+  // What cannot be taken back is asked for twice.
+  if (sure && button.dataset.asked !== "yes") return askAgain(button, sure);
+  if (act === "cancel" || act === "stop" || act === "build") button.disabled = true;
+  send({ act, job });
+  if (act === "choose" || act === "again") toTop(act === "again" ? "form" : "panel");
+});
+
+function askAgain(button, question) {
+  const text = button.textContent;
+  button.dataset.asked = "yes";
+  button.textContent = question;
+  setTimeout(() => {
+    button.dataset.asked = "";
+    button.textContent = text;
+  }, 4000);
+}
+
+function toTop(id) {
+  const place = document.getElementById(id);
+  if (place && place.getBoundingClientRect().top < 0) show(place);
+}
+
+function show(place) {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  place.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+}
+
+// On a phone the panel lies below the form, where nobody would see it begin.
+window.latheShow = () => {
+  const refused = document.querySelector("#form-error .notice.error");
+  if (!refused && innerWidth < 760) show(document.getElementById("panel"));
+};
+
+// A title is sent when it is left or confirmed.
+document.addEventListener("change", (event) => {
+  const { act, job } = event.target.dataset ?? {};
+  if (act === "rename") send({ act, job, text: event.target.value });
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches?.("input.title")) event.target.blur();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (event.target.closest?.("#prompt")) document.getElementById("generate")?.click();
+  }
+});
+
+// A player's own controls cover the picture, so they are there for whoever comes near.
+for (const [event, there] of [["pointerover", true], ["focusin", true], ["pointerout", false]]) {
+  document.addEventListener(event, ({ target }) => {
+    if (target.id === "film") target.controls = there;
+  });
+}
+
+// Sharing: the server knows the token, the browser the page's own address.
+function linkOf(token) {
+  const address = new URL(location.href);
+  address.search = new URLSearchParams({ share: token });
+  address.hash = "";
+  return address.href;
+}
+
+async function copyLink(button) {
+  const field = button.parentElement.querySelector("input");
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+  } catch {
+    // Without the permission, or over plain HTTP.
+    document.execCommand("copy");
+  }
+  const text = button.textContent;
+  button.textContent = button.dataset.done;
+  setTimeout(() => (button.textContent = text), 2000);
+}
+
+function fillLinks() {
+  for (const link of document.querySelectorAll(".link[data-token]")) {
+    link.querySelector("input").value = linkOf(link.dataset.token);
+  }
+}
+
+// A file that is dropped anywhere goes to the place that reads settings.
+function carriesFiles(event) {
+  return event.dataTransfer?.types.includes("Files") && !event.target.closest?.("#clip");
+}
+document.addEventListener("dragover", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  document.documentElement.classList.add("dragging");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.documentElement.classList.remove("dragging");
+});
+document.addEventListener("drop", (event) => {
+  document.documentElement.classList.remove("dragging");
+  if (!carriesFiles(event) || event.target.closest?.("#restore")) return;
+  event.preventDefault();
+  const field = document.querySelector("#restore input[type=file]");
+  if (!field) return;
+  field.files = event.dataTransfer.files;
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+});
+
+// The language may be changed in Gradio's own settings; what the server wrote has to follow.
+let language = document.documentElement.lang;
+new MutationObserver(() => {
+  if (document.documentElement.lang === language) return;
+  language = document.documentElement.lang;
+  send({ act: "language", text: language });
+}).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+
+new MutationObserver(fillLinks).observe(document.documentElement, {
+  childList: true,
+  subtree: true,
+});

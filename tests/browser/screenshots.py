@@ -1,0 +1,70 @@
+"""Remakes the page's pictures in docs/, from the program as it is shipped: make screenshots
+
+It asks for four videos and one mesh, so it takes some minutes.
+"""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from pipelines.jobs.supervisor import PROJECT_ROOT
+from tests.browser.conftest import DESKTOP, chromium, program
+from tests.browser.test_studio import PHONE, enter
+
+DOCS = PROJECT_ROOT / "docs"
+PROMPT = "a snowy pine tree"
+WORK_MS = 1_800_000
+
+
+def main() -> None:
+    """Take the pictures."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        program(Path(folder), "app.py") as url,
+        chromium() as browser,
+    ):
+        context = browser.new_context(viewport={**DESKTOP, "height": 1000})  # pyright: ignore[reportArgumentType]
+        context.set_default_timeout(WORK_MS)
+        page = enter(context, url)
+        page.fill("#prompt textarea", PROMPT)
+        page.click("#variations label:last-child")
+        page.click("#generate")
+        page.wait_for_function("() => document.querySelectorAll('.tile video').length === 4")
+        page.click("[data-act=build]")
+        page.wait_for_selector("#report .chart")
+        page.wait_for_selector(".download[data-format=dataset]")
+        take(page, "studio.png")
+        page.locator("#downloads").scroll_into_view_if_needed()
+        page.locator("#panel").screenshot(path=DOCS / "studio-report.png")
+        page.emulate_media(color_scheme="dark")
+        page.reload()
+        take(page, "studio-dark.png")
+        page.emulate_media(color_scheme="light")
+        state = context.storage_state()
+        phone(browser, url, state)
+
+
+def phone(browser: Browser, url: str, state: object) -> None:
+    """Take the same visitor's page on a phone."""
+    context = browser.new_context(
+        viewport=PHONE,  # pyright: ignore[reportArgumentType]
+        has_touch=True,
+        device_scale_factor=2,
+        storage_state=state,  # pyright: ignore[reportArgumentType]
+    )
+    page = enter(context, url)
+    page.locator("#status").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('panel').scrollIntoView()")
+    take(page, "studio-phone.png")
+
+
+def take(page: Page, name: str) -> None:
+    """Wait until the mesh is drawn and its video plays, then take the window's picture."""
+    page.wait_for_function("() => document.querySelector('model-viewer')?.loaded")
+    page.wait_for_timeout(6000)
+    page.screenshot(path=DOCS / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The program as it is shipped, but for its worker, which makes eggs in a second or two.
+
+python -m tests.browser.serve
+"""
+
+import sys
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
+import app
+from pipelines.jobs.store import JobStore
+from pipelines.jobs.supervisor import Supervisor
+from ui.desk import Desk, runs_root
+
+COMMAND = (sys.executable, "-m", "tests.browser.quick_worker")
+
+
+def open_desk() -> Desk:
+    store = JobStore(runs_root())
+    return Desk(store, Supervisor(store, COMMAND), served=Path(get_upload_folder()))
+
+
+if __name__ == "__main__":
+    app.open_desk = open_desk
+    app.main()

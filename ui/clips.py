@@ -1,0 +1,67 @@
+"""The form for a clip of one's own, which takes the place of a model's video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipelines.errors import RequestError
+from pipelines.request import CLIP_FOV_RANGE_DEG, GenerationRequest
+from ui.mesh_settings import mesh_changes
+from ui.tongues import label
+
+KINDS = [".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif", ".webp"]
+TITLE = "my clip"
+MAX_TITLE = 80
+DEFAULT_FOV_DEG = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipForm:
+    """The form's components."""
+
+    clip: gr.File
+    fov_deg: gr.Number
+    build: gr.Button
+
+
+def build_clip_form() -> ClipForm:
+    """Lay the form out in the surrounding Blocks."""
+    clip = gr.File(label=label("clip_drop"), file_types=KINDS, height=150, elem_id="clip")
+    fov_deg = gr.Number(
+        DEFAULT_FOV_DEG,
+        label=label("clip_fov"),
+        info="{:g} – {:g}".format(*CLIP_FOV_RANGE_DEG),
+        elem_id="clip-fov",
+    )
+    build = gr.Button(label("build_clip"), variant="primary", elem_id="build-clip")
+    return ClipForm(clip=clip, fov_deg=fov_deg, build=build)
+
+
+def clip_request(
+    path: Path, sha256: str, fov_deg: Any, form_values: Sequence[Any]
+) -> GenerationRequest:
+    """Return the request that makes a mesh of a clip.
+
+    Args:
+        path: The clip, whose name becomes the title.
+        sha256: Its hash.
+        fov_deg: Vertical field of view, degrees; None is the usual one.
+        form_values: The form's values, whose 3D settings count.
+
+    Raises:
+        RequestError: A value cannot be used.
+    """
+    changes = {**mesh_changes(form_values), "distil": False}
+    fov = float(DEFAULT_FOV_DEG if fov_deg is None else fov_deg)
+    title = " ".join(path.stem.replace("_", " ").split())[:MAX_TITLE]
+    for prompt in (title, TITLE):
+        try:
+            return GenerationRequest(prompt=prompt, clip=sha256, clip_fov_deg=fov, **changes)
+        except RequestError:
+            # A name that is no words is no reason to refuse; anything else is raised again.
+            if prompt == TITLE:
+                raise
+    raise AssertionError("the last prompt either served or raised")

@@ -1,0 +1,60 @@
+"""What the form's wishes will cost, said before anybody presses the button."""
+
+import html
+from collections.abc import Sequence
+
+from pipelines.jobs.estimate import expected_seconds
+from pipelines.jobs.records import Standing
+from pipelines.request import GenerationRequest
+from threed.progress import Stage
+from ui.tongues import Language, say
+from ui.words import roughly
+
+DEFAULT_FRAMES = 24
+DEFAULT_STEPS = 8
+WORTH_A_WORD = 5.0
+"""Seconds; a shorter wait counts as none."""
+
+
+def cost_html(
+    requests: Sequence[GenerationRequest],
+    measured: dict[Stage, list[float]],
+    standing: Standing,
+    language: Language,
+) -> str:
+    """Return how long the requests will take, and when the first begins."""
+    number = len(requests)
+    count = (
+        say(language, "one_video") if number == 1 else say(language, "many_videos", number=number)
+    )
+    seconds = sum(request_seconds(request, measured) for request in requests)
+    key = "cost_video" if requests[0].video_only else "cost_straight"
+    cost = say(language, key, count=count, time=roughly(seconds, language))
+    return f"<p>{html.escape(cost)} · {html.escape(_start(standing, language))}</p>"
+
+
+def _start(standing: Standing, language: Language) -> str:
+    if standing.wait_seconds < WORTH_A_WORD:
+        return say(language, "queue_free")
+    return say(language, "queue_before", time=roughly(standing.wait_seconds, language))
+
+
+def request_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
+    """Return how long a request will take, seconds; frames and steps count in proportion."""
+    whole = expected_seconds(request, measured)
+    video = video_seconds(request, measured)
+    work = (request.num_frames / DEFAULT_FRAMES) * (
+        (request.num_steps or DEFAULT_STEPS) / DEFAULT_STEPS
+    )
+    return whole - video + video * work
+
+
+def video_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
+    """Return how long the video alone takes with the usual frames and steps, seconds."""
+    return expected_seconds(GenerationRequest(prompt=request.prompt, video_only=True), measured)
+
+
+def mesh_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
+    """Return how long the mesh takes once the video is there, seconds."""
+    whole = GenerationRequest(prompt=request.prompt, distil=request.distil)
+    return expected_seconds(whole, measured) - video_seconds(request, measured)

@@ -1,0 +1,39 @@
+"""The settings of the 3D stage, which a video that is there already may still be built with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from pipelines.request import FACES_RANGE, TEXTURE_SIZES
+from ui.tongues import label
+
+NUM_FIELDS = 3
+
+
+def build_mesh_settings() -> tuple[gr.components.Component, ...]:
+    """Lay the settings out in the surrounding Blocks; they are the last of the form's inputs."""
+    with gr.Row():
+        texture_size = gr.Dropdown(
+            list(TEXTURE_SIZES),
+            value=1024,
+            label=label("texture_size"),
+            info=label("pixels"),
+            min_width=110,
+        )
+        max_faces = gr.Number(
+            20_000,
+            label=label("max_faces"),
+            precision=0,
+            info="{:,} – {:,}".format(*FACES_RANGE),
+            min_width=110,
+        )
+    distil = gr.Checkbox(True, label=label("distil"))
+    return texture_size, max_faces, distil
+
+
+def mesh_changes(values: Sequence[Any]) -> dict[str, Any]:
+    """Return the settings of the 3D stage that the form's values hold; an emptied one is absent."""
+    texture_size, max_faces, distil = values[-NUM_FIELDS:]
+    changes = {"texture_size": texture_size, "max_faces": max_faces, "distil": bool(distil)}
+    return {name: value for name, value in changes.items() if value is not None}

@@ -1,0 +1,64 @@
+"""Small pictures of a run's files, as img elements that carry their picture inside the page."""
+
+import base64
+import functools
+import html
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from threed.errors import RequestError
+from threed.export_formats import picture_over_white, turntable_frames
+from threed.textured_mesh import read_own_glb
+
+KEPT = 2048
+"""Pictures that are remembered, some 3 kB each."""
+
+
+def thumbnail(path: Path, side: int) -> str:
+    """Return one of a run's frames over white; nothing where the file has gone."""
+    return _guarded(_thumbnail, path, side)
+
+
+def turntable_picture(path: Path, part: float, side: int) -> str:
+    """Return the mesh after a part of a turn, from its turntable; nothing where that has gone."""
+    return _guarded(_turntable_picture, path, round(part * 360), side)
+
+
+def texture_picture(path: Path, side: int) -> str:
+    """Return the texture in a run's GLB, reduced; nothing where that has gone."""
+    return _guarded(_texture_picture, path, side)
+
+
+def _guarded(draw: Callable[..., str], path: Path, *values: int) -> str:
+    try:
+        # By when the file was made, for a job that is run again has other files.
+        return draw(path, path.stat().st_mtime_ns, *values)
+    except (OSError, RequestError, ValueError):
+        return ""
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _thumbnail(path: Path, made: int, side: int) -> str:
+    return _element(picture_over_white(path, side), side)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _turntable_picture(path: Path, made: int, turn_deg: int, side: int) -> str:
+    frames, _ = turntable_frames(path.parent)
+    return _element(frames[round(turn_deg / 360 * len(frames)) % len(frames)], side)
+
+
+@functools.lru_cache(maxsize=KEPT // 16)
+def _texture_picture(path: Path, made: int, side: int) -> str:
+    return _element(Image.fromarray(read_own_glb(path).texture), side)
+
+
+def _element(picture: Image.Image, side: int) -> str:
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="WEBP", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="" src="data:image/webp;base64,{html.escape(data)}">'

@@ -1,0 +1,240 @@
+"""Everything that the page says, in English and in Chinese.
+
+Gradio translates what its own components are labelled with, in the browser (`label`); what the page
+writes itself is written in the visitor's language at once (`say`). Both read this one table.
+"""
+
+from typing import Literal
+
+import gradio as gr
+
+Language = Literal["en", "zh"]
+
+TEXTS: dict[str, tuple[str, str]] = {
+    # The form.
+    "words": ("Words", "文字"),
+    "clip": ("Your own clip", "自己的视频"),
+    "prompt": ("What shall it be?", "想做什么？"),
+    "prompt_info": (
+        "Each line is a thing of its own. Ctrl+Enter starts.",
+        "请用英语描述；每行一件。按 Ctrl+Enter 开始。",
+    ),
+    "seed": ("Seed", "种子"),
+    "dice": ("Roll another seed", "换一个种子"),
+    "variations": ("Variations", "方案数"),
+    "straight": ("Go straight on to 3D", "直接继续生成 3D"),
+    "make": ("Make the video", "生成视频"),
+    "video_settings": ("Video settings", "视频设置"),
+    "mesh_settings": ("3D settings", "3D 设置"),
+    "model": ("Model", "模型"),
+    "frames": ("Frames", "帧数"),
+    "steps": ("Steps", "步数"),
+    "guidance": ("Guidance", "引导强度"),
+    "models_own": ("0: the model's own", "0 为模型默认值"),
+    "elevation": ("Camera height", "相机高度"),
+    "degrees": ("degrees", "度"),
+    "texture_size": ("Texture size", "贴图尺寸"),
+    "pixels": ("pixels", "像素"),
+    "max_faces": ("Most triangles", "三角形上限"),
+    "distil": ("Refine with the video model", "用视频模型细化"),
+    "restore": (
+        "Bring settings back: choose or drop a GLB, MP4 or request.json",
+        "恢复设置：选择或拖入 GLB、MP4 或 request.json",
+    ),
+    "clip_drop": ("A clip that turns once around one object", "绕着一个物体转一圈的视频"),
+    "build_clip": ("Make a mesh of it", "由视频生成网格"),
+    "clip_fov": ("The camera's field of view, degrees", "相机视场角（度）"),
+    "clip_restored": (
+        "The 3D settings of {title} are back; it was made from a clip, so choose the clip again.",
+        "已恢复 {title} 的 3D 设置；它由视频生成，请重新选择该视频。",
+    ),
+    "clip_missing": ("choose a clip first", "请先选择视频"),
+    "search": ("Search", "搜索"),
+    # The heading.
+    "tagline": (
+        "Say what it should be: a small video model films it from all around, and the film becomes "
+        "a textured mesh.",
+        "说出想要的物体：小型视频模型环绕拍摄，再由视频生成带贴图的 3D 网格。",
+    ),
+    "model_line": ("Model: {title} · {licence}", "模型：{title} · {licence}"),
+    "model_missing": (
+        "The weights of “{title}” are missing or incomplete on this machine.",
+        "本机缺少“{title}”的权重或权重不完整。",
+    ),
+    # What it will cost.
+    "cost_video": ("{count} in {time}", "{count}，{time}"),
+    "cost_straight": ("{count} with mesh in {time}", "{count}（含网格），{time}"),
+    "one_video": ("1 video", "1 个视频"),
+    "many_videos": ("{number} videos", "{number} 个视频"),
+    "queue_before": ("starts in {time}", "{time} 后开始"),
+    "queue_free": ("starts at once", "立即开始"),
+    # The steps.
+    "step_video": ("Video", "视频"),
+    "step_mesh": ("3D", "3D"),
+    "empty_video": (
+        "Type a thing, or pick an example. The orbit appears here out of the noise.",
+        "输入或选择一个物体，环绕视频将在这里从噪声中浮现。",
+    ),
+    "empty_mesh": (
+        "When you like the video, one press builds the mesh from it.",
+        "满意视频后，一键生成 3D 网格。",
+    ),
+    "mesh_after_video": ("First the video, then the mesh.", "先生成视频，再生成网格。"),
+    "no_mesh": ("There is no mesh of this one.", "这一个没有网格。"),
+    "build": ("Build it in 3D", "生成 3D"),
+    "queued_mesh": ("The field appears here as it forms.", "场将在形成时显示于此。"),
+    "orbit_video": ("Orbit video of {title}", "{title} 的环绕视频"),
+    "mesh_of": ("3D mesh of {title}", "{title} 的 3D 网格"),
+    "variation": ("Variation {number}, seed {seed}", "方案 {number}，种子 {seed}"),
+    "choose": ("Choose one to build", "选择一个来生成"),
+    # Progress.
+    "stage_video": ("Orbit video", "环绕视频"),
+    "stage_field": ("3D field", "3D 场"),
+    "stage_distillation": ("Refining", "细化"),
+    "stage_mesh": ("Mesh", "网格"),
+    "stage_texture": ("Texture", "贴图"),
+    "stage_report": ("Report", "报告"),
+    "step_of": ("{stage}: step {step} of {count}", "{stage}：第 {step} / {count} 步"),
+    "reading": ("Reading the prompt", "正在理解描述"),
+    "starting": ("Starting: the model is being made ready", "正在准备模型"),
+    "waiting_one": ("Waiting: one job runs before this one", "排队中：前面有 1 个任务"),
+    "waiting": ("Waiting: {number} jobs run before this one", "排队中：前面有 {number} 个任务"),
+    "left": ("{time} left", "还需{time}"),
+    "starts_in": ("starts in {time}", "{time} 后开始"),
+    "cancelling": ("Cancelling", "正在取消"),
+    "stopping": ("Stopping, and keeping what there is", "正在停止并保留已有结果"),
+    "cancelled": ("Cancelled.", "已取消。"),
+    "stopped": ("Stopped early; what there was is kept.", "已提前停止，保留了已有结果。"),
+    "cancel": ("Cancel", "取消"),
+    "stop": ("Stop here and keep it", "停在这里并保留"),
+    "retry": ("Try again", "重试"),
+    "preview_alt": ("{stage}, as it forms", "{stage}（生成中）"),
+    "known_near": ("Nearest things the model knows: {names}.", "模型所知的相近物体：{names}。"),
+    "known_far": (
+        "This prompt lies far from everything that the model was taught, so the result will be a "
+        "guess. The nearest things it knows are {names}.",
+        "模型从未学过类似的物体，结果只能是猜测。它所知的最相近物体：{names}。",
+    ),
+    "about": ("seed {seed}", "种子 {seed}"),
+    # The viewer.
+    "view": ("View", "显示"),
+    "view_lit": ("Lit", "光照"),
+    "view_colour": ("Texture", "贴图"),
+    "view_matte": ("Matte", "素模"),
+    "view_wires": ("Wireframe", "线框"),
+    "light": ("Light", "亮度"),
+    "in_step": ("Turn with the video", "与视频同步旋转"),
+    "size": ("Size", "尺寸"),
+    "size_value": (
+        "{w} wide, {h} high, {d} deep",
+        "宽 {w}，高 {h}，深 {d}",
+    ),
+    "viewer_help": ("Drag to turn, scroll or pinch to come closer.", "拖动旋转，滚动或捏合缩放。"),
+    "fullscreen": ("Full screen", "全屏"),
+    "use_other_viewer": ("Other viewer", "另一个查看器"),
+    "use_own_viewer": ("First viewer", "原来的查看器"),
+    # Results.
+    "downloads": ("Take it home", "下载"),
+    "preparing": ("The other formats are being made…", "其他格式正在生成…"),
+    "format_glb": ("GLB · games, web, slides", "GLB · 游戏、网页、幻灯片"),
+    "format_obj": ("OBJ with material and texture", "OBJ（含材质和贴图）"),
+    "format_ply": ("PLY with colours", "PLY（含颜色）"),
+    "format_stl": ("STL · for printing, 10 cm", "STL · 3D 打印，10 厘米"),
+    "format_usdz": ("USDZ · Apple", "USDZ · 苹果设备"),
+    "format_mp4": ("MP4 · the orbit video", "MP4 · 环绕视频"),
+    "format_gif": ("GIF turntable", "GIF 转台动画"),
+    "format_webp": ("WebP turntable", "WebP 转台动画"),
+    "format_dataset": ("Frames and cameras · nerfstudio", "帧与相机 · nerfstudio"),
+    "report": ("How good it is", "质量报告"),
+    "views_chart": (
+        "How well the mesh's field explains each view of the video",
+        "3D 场与视频各视角的吻合程度",
+    ),
+    "view_is": ("View {number}: {psnr} dB", "视角 {number}：{psnr} dB"),
+    "best_view": ("Best view, {number}", "最好视角：{number}"),
+    "worst_view": ("Worst view, {number}", "最差视角：{number}"),
+    "filmed": ("in the video", "视频"),
+    "built": ("in 3D", "3D"),
+    "texture": ("Texture", "贴图"),
+    "times": ("Where the time went", "用时分布"),
+    "fact_field": ("Frames and field agree", "帧与场吻合"),
+    "fact_mesh": ("Frames and mesh agree", "帧与网格吻合"),
+    "fact_surface": ("Surface", "表面"),
+    "closed": ("closed", "封闭"),
+    "open": ("not closed", "未封闭"),
+    "fact_faces": ("Triangles", "三角形"),
+    "fact_vertices": ("Vertices", "顶点"),
+    "fact_texture": ("Texture", "贴图"),
+    "fact_light": ("Light", "光照"),
+    "baked": ("baked into the colours", "已烘焙进颜色"),
+    "not_baked": ("not baked in", "未烘焙"),
+    "verdict_good": ("The views agree with one another.", "各视角彼此吻合。"),
+    "verdict_rough": (
+        "The views agree roughly: the shape is right in the large, details may be blurred.",
+        "各视角大致吻合：整体形状正确，细节可能模糊。",
+    ),
+    "verdict_poor": (
+        "The views do not agree with one another: no single object looks like all of them, so the "
+        "mesh is a compromise. Another seed may do better.",
+        "各视角不吻合：没有一个物体能同时符合所有视角，网格只是折中。换个种子可能更好。",
+    ),
+    # The gallery.
+    "gallery": ("Your creations", "我的作品"),
+    "gallery_none": ("What you make is kept here.", "生成的作品会保存在这里。"),
+    "found_none": ("Nothing here is called that.", "没有找到。"),
+    "more": ("Show more", "显示更多"),
+    "title_of": ("Title", "标题"),
+    "again": ("Use these settings", "使用这些设置"),
+    "again_short": ("Again", "再做"),
+    "delete": ("Delete", "删除"),
+    "delete_sure": ("Delete for good?", "确定永久删除？"),
+    "share": ("Share", "分享"),
+    "unshare": ("Stop sharing", "停止分享"),
+    "copy": ("Copy link", "复制链接"),
+    "copied": ("Copied", "已复制"),
+    "share_link": ("Link for anybody", "公开链接"),
+    "look": ("Look at {title}", "查看 {title}"),
+    "state_queued": ("waiting", "排队"),
+    "state_running": ("in work", "进行中"),
+    "state_failed": ("failed", "失败"),
+    "state_cancelled": ("cancelled", "已取消"),
+    "state_stopped": ("stopped", "已停止"),
+    "has_video": ("video", "视频"),
+    "shared_with_you": ("Somebody shared this with you.", "有人与你分享了这个作品。"),
+    "share_gone": (
+        "This link leads nowhere any more: its maker withdrew it, or it has expired.",
+        "此链接已失效：作者已撤回或已过期。",
+    ),
+    "make_own": ("Make your own", "自己做一个"),
+    "restored": ("The settings of {title} are back in the form.", "已恢复 {title} 的设置。"),
+    # Durations.
+    "roughly": ("about {time}", "约 {time}"),
+    "few_seconds": ("a few seconds", "几秒"),
+    "seconds": ("{number} seconds", "{number} 秒"),
+    "minute": ("a minute", "1 分钟"),
+    "minute_and_half": ("a minute and a half", "一分半钟"),
+    "minutes": ("{number} minutes", "{number} 分钟"),
+    "hours": ("{number} hours", "{number} 小时"),
+}
+
+I18N = gr.I18n(
+    en={key: english for key, (english, _) in TEXTS.items()},
+    zh={key: chinese for key, (_, chinese) in TEXTS.items()},
+)
+
+
+def label(key: str) -> str:
+    """Return what a component is given so that the browser shows a text in its own language."""
+    assert key in TEXTS, key
+    # A str to the type checker: Gradio's components take the marker wherever they take a text.
+    return I18N(key)  # pyright: ignore[reportReturnType]
+
+
+def say(language: Language, key: str, **values: object) -> str:
+    """Return a text in a language, its places filled in."""
+    return TEXTS[key][language == "zh"].format(**values)
+
+
+def language_of(tag: object) -> Language:
+    """Return the page's language for a browser's language tag; English where it has neither."""
+    return "zh" if isinstance(tag, str) and tag.lower().startswith("zh") else "en"
