@@ -16,7 +16,9 @@ from pipelines.video.dit import DiT, DiTConfig
 from pipelines.video.precision import mixed_precision
 
 # Below, an error of the clean estimate counts no more: faint noise hides nothing that matters.
-LEAST_SIGMA = 0.2
+LEAST_SIGMA = 0.5
+# Of the noise levels' logits: two fifths of the levels lie above 0.9, a ninth below a half.
+LOGIT_MEAN, LOGIT_SPREAD = 1.8, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +66,18 @@ def flow_loss(
     generator: torch.Generator,
     device: torch.device | str,
 ) -> tuple[Tensor, int]:
-    """Return the mean squared velocity error of one random batch, and its number of clips.
+    """Return one random batch's mean squared error, and its number of clips.
+
+    The error is the velocity's, each latent weighted by what it means to the picture.
 
     Noise levels are logit-normal (Esser et al., "Scaling Rectified Flow Transformers", section
-    3.1), leaning to high noise, where words and cameras decide what the clip shows; a tenth is
-    drawn uniformly, so that both ends are seen.
+    3.1), far towards high noise: a clip's many views tell what they show through all but the
+    strongest, and only there words and cameras must decide it. A tenth is drawn uniformly, so that
+    both ends are seen.
     """
     clean, cond = draw_batch(bank, clips, batch_frames, generator)
     noise = torch.randn(clean.shape, generator=generator)
-    sigma = torch.sigmoid(0.3 + torch.randn(len(clean), generator=generator))
+    sigma = torch.sigmoid(LOGIT_MEAN + LOGIT_SPREAD * torch.randn(len(clean), generator=generator))
     uniform = torch.rand(len(clean), generator=generator)
     sigma = torch.where(torch.rand(len(clean), generator=generator) < 0.1, uniform, sigma)
     clean, noise, sigma = clean.to(device), noise.to(device), sigma.to(device)
@@ -82,6 +87,7 @@ def flow_loss(
     # An error of the clean estimate is an error of velocity over sigma.
     level = sigma.clamp(min=LEAST_SIGMA)[:, None, None, None, None]
     error = ((estimate.float() - clean) / level).square()
+    error = error * bank.channel_weight.to(device)[:, None, None]
     # Frames that were given need no prediction.
     wanted = 1 - cond.reference_mask
     return (error * wanted).sum() / (wanted.expand_as(error).sum() + 1e-6), len(clean)
@@ -94,6 +100,7 @@ def train_transformer(
     clips: ClipConfig,
     state: Path,
     *,
+    compile_model: bool = False,
     seed: int,
     device: torch.device | str = "cpu",
     save_seconds: float = 120.0,
@@ -111,7 +118,7 @@ def train_transformer(
         optimiser.load(state)
     saved = time.monotonic()
     forward = transformer
-    if torch.device(device).type == "cuda":
+    if compile_model:
         forward.compile(dynamic=False)
     while optimiser.step_count < config.num_steps:
         begin = time.monotonic()

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pipelines.video.conditioning import Conditioning
 from pipelines.video.layers import (
     MLP,
+    RayEmbedding,
     SelfAttention,
     SigmaEmbedding,
     modulate,
@@ -105,6 +106,7 @@ class DiT(nn.Module):
         self.config = config
         volume = config.patch_frames * config.patch_size**2
         self.patch_in = nn.Linear(volume * config.input_channels, config.width)
+        self.rays_in = RayEmbedding(volume * config.ray_channels, config.width)
         self.text_in = nn.Linear(config.text_width, config.width)
         self.pooled_in = nn.Linear(config.text_width, config.width)
         self.sigma_in = SigmaEmbedding(config.width)
@@ -144,6 +146,8 @@ class DiT(nn.Module):
             dim=2,
         )
         tokens = self.patch_in(patchify(inputs, config.patch_frames, config.patch_size))
+        rays = patchify(cond.rays, config.patch_frames, config.patch_size)
+        tokens = tokens + self.rays_in(rays)
         text = self.text_in(cond.text)
         # A unit vector's entries are tiny; of unit root mean square they are heard from the start.
         pooled = cond.pooled * config.text_width**0.5

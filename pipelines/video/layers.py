@@ -122,3 +122,24 @@ class SigmaEmbedding(nn.Module):
         angle = 1000.0 * sigma[:, None].float() * torch.exp(-math.log(10_000.0) * exponent)
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.up.weight.dtype)
         return self.down(F.silu(self.up(waves)))
+
+
+class RayEmbedding(nn.Module):
+    """A patch's camera rays to a vector: sinusoids and an MLP whose output is zero at first.
+
+    What an object looks like turns quickly with the camera; sinusoids let a network follow (Tancik
+    et al., "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional
+    Domains"). A path of their own, so that the noise in a patch's latents does not drown the rays.
+    """
+
+    def __init__(self, patch_channels: int, width: int, num_octaves: int = 3) -> None:
+        super().__init__()
+        self.num_octaves = num_octaves
+        self.up = nn.Linear(2 * num_octaves * patch_channels, width)
+        self.down = zero_init(nn.Linear(width, width))
+
+    def forward(self, rays: Float[Tensor, "*batch patch"]) -> Float[Tensor, "*batch width"]:
+        octave = torch.arange(self.num_octaves, device=rays.device)
+        angle = (math.pi * rays[..., None].float() * 2.0**octave).flatten(-2)
+        waves = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.up.weight.dtype)
+        return self.down(F.silu(self.up(waves)))

@@ -6,12 +6,14 @@ import torch
 def fast_dtype(device: torch.device | str) -> torch.dtype:
     """Return bfloat16 where the device multiplies matrices in it natively, else float32.
 
-    On a CPU that takes tile instructions (AMX): others emulate bfloat16 and are slower for it.
+    On a CPU that takes dot products of bfloat16 (AVX-512 BF16) or tiles of it (AMX): others emulate
+    it and are slower for it.
     """
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.bfloat16
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def mixed_precision(device: torch.device | str) -> torch.autocast:

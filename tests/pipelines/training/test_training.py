@@ -19,6 +19,7 @@ from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.training.transformer import (
     TransformerTraining,
     export_average,
+    flow_loss,
     train_transformer,
 )
 from pipelines.video.checkpoint import load_transformer
@@ -53,6 +54,7 @@ def make_bank() -> LatentBank:
         tokens=torch.randn(10, 3, 8, generator=generator).half(),
         pooled=torch.randn(10, 8, generator=generator).half(),
         texts=[f"thing {i}" for i in range(10)],
+        channel_weight=torch.tensor([2.0, 0.0, 1.0, 1.0]),
     )
 
 
@@ -122,6 +124,16 @@ def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="another network"):
         next(steps)
+
+
+def test_a_latent_of_no_weight_teaches_nothing() -> None:
+    model, generator = DiT(CONFIG), torch.Generator().manual_seed(0)
+    loss, _ = flow_loss(model, make_bank(), CLIPS, 32, generator, "cpu")
+    loss.backward()
+    gradient = model.patch_out.bias.grad
+    assert gradient is not None
+    heard = gradient.view(-1, CONFIG.latent_channels).abs().sum(dim=0) > 0
+    assert heard.tolist() == [True, False, True, True]
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from einops import rearrange
 from torch.testing import assert_close
 
 from pipelines.video.conditioning import (
@@ -124,6 +125,17 @@ def test_every_condition_is_heard(field: str) -> None:
     model, cond = filled_dit(), make_cond(1, 4, 4, generator)
     x, sigma = torch.randn(1, 4, 4, 4, 4, generator=generator), torch.tensor([0.5])
     changed = replace(cond, **{field: getattr(cond, field) + 0.5})
+    assert not torch.allclose(model(x, sigma, cond), model(x, sigma, changed), atol=1e-4)
+
+
+def test_rays_have_a_path_of_their_own() -> None:
+    """Cameras are heard even by a network whose patches have learnt to look at latents alone."""
+    generator = torch.Generator().manual_seed(0)
+    model, cond = filled_dit(), make_cond(1, 4, 4, generator)
+    columns = rearrange(model.patch_in.weight.data, "w (p c) -> w p c", c=CONFIG.input_channels)
+    columns[:, :, -CONFIG.ray_channels :] = 0
+    x, sigma = torch.randn(1, 4, 4, 4, 4, generator=generator), torch.tensor([0.5])
+    changed = replace(cond, rays=cond.rays.flip(1))
     assert not torch.allclose(model(x, sigma, cond), model(x, sigma, changed), atol=1e-4)
 
 
