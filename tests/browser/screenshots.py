@@ -39,6 +39,7 @@ def main() -> None:
         page.locator("#panel").screenshot(path=DOCS / "studio-report.png")
         page.emulate_media(color_scheme="dark")
         page.reload()
+        choose_mesh(page)
         take(page, "studio-dark.png")
         page.emulate_media(color_scheme="light")
         state = context.storage_state()
@@ -53,10 +54,18 @@ def phone(browser: Browser, url: str, state: object) -> None:
         device_scale_factor=2,
         storage_state=state,  # pyright: ignore[reportArgumentType]
     )
+    context.set_default_timeout(WORK_MS)
     page = enter(context, url)
-    page.locator("#status").scroll_into_view_if_needed()
+    choose_mesh(page)
+    page.wait_for_selector("#mesh-step model-viewer")
     page.evaluate("document.getElementById('panel').scrollIntoView()")
     take(page, "studio-phone.png")
+
+
+def choose_mesh(page: Page) -> None:
+    """Look at the creation that was built in 3D."""
+    page.wait_for_selector(".card")
+    page.locator(".card", has=page.get_by_text("3D", exact=True)).locator(".picture").click()
 
 
 def take(page: Page, name: str) -> None:
