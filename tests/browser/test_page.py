@@ -16,7 +16,7 @@ RESULT_MS = 600_000
 
 def mesh_is_drawn(page: Page) -> bool:
     """Whether the viewer's picture has an object on it, and not one flat colour."""
-    page.locator("#mesh").scroll_into_view_if_needed()
+    page.locator("#mesh-step").scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('model-viewer')?.modelIsVisible")
     # The shading of the background and the shadow is grey; count how many colours are not.
     script = """async () => {
