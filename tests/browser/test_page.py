@@ -83,6 +83,6 @@ def test_another_visitor_sees_nothing_of_it(
     other.wait_for_timeout(1500)
     assert "secret" not in other.inner_text("body")
     stranger.close()
-    page.click("[data-act=cancel]")
-    page.wait_for_selector("#status .notice")
+    # The owner's own tab goes on to its video; cancelling is tried where the work is slow.
+    page.wait_for_selector("#film", timeout=RESULT_MS)
     assert complaints == []
