@@ -1,16 +1,28 @@
-"""The number format that is fastest where a model runs."""
+"""The number format that a model computes in: the fastest where it runs, unless one is asked for.
+
+LATHE_PRECISION=float32 makes the same seed give the same frames on every machine and on any number
+of processes, to rounding; on a processor or a GPU that multiplies bfloat16 natively it is slower.
+"""
+
+import os
 
 import torch
 
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
 
 def fast_dtype(device: torch.device | str) -> torch.dtype:
-    """Return bfloat16 where the device multiplies matrices in it natively, else float32.
+    """Return what LATHE_PRECISION names, else what `device` multiplies matrices in fastest.
 
-    On a CPU that takes dot products of bfloat16 (AVX-512 BF16) or tiles of it (AMX): others emulate
-    it and are slower for it.
+    That is bfloat16 on a GPU, and on a CPU that takes dot products of bfloat16 (AVX-512 BF16) or
+    tiles of it (AMX): others emulate it and are slower for it. A name that is neither of DTYPES
+    raises ValueError.
     """
-    kind = torch.device(device).type
-    if kind == "cuda":
+    if asked := os.environ.get("LATHE_PRECISION"):
+        if asked not in DTYPES:
+            raise ValueError(f"LATHE_PRECISION is {asked!r}; it can be {' or '.join(DTYPES)}")
+        return DTYPES[asked]
+    if torch.device(device).type == "cuda":
         return torch.bfloat16
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,10 @@ def test_an_agent_finds_documented_tools_and_uses_them(
             assert refused.isError
             assert "not fetched" in refused.content[0].text  # type: ignore[union-attr]
 
-    asyncio.run(use())
+    # In a thread of its own: Playwright's loop, once started, stays in the thread of the tests,
+    # and a second one cannot run there.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(asyncio.run, use()).result()
 
 
 def test_the_models_are_listed_with_their_limits(client: Client) -> None:

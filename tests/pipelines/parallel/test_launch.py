@@ -15,7 +15,11 @@ ARGUMENTS = ["a wooden chair", "--frames", "9", "--steps", "1", "--video-only", 
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_clip_that_one_makes(tmp_path: Path) -> None:
+def test_two_processes_make_the_clip_that_one_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In bfloat16 two orders of one sum differ by far more than eight bits hide.
+    monkeypatch.setenv("LATHE_PRECISION", "float32")
     run = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
@@ -34,9 +38,9 @@ def test_two_processes_make_the_clip_that_one_makes(tmp_path: Path) -> None:
     one, two = (np.load(tmp_path / name / "orbit.npz") for name in ("one", "two"))
     assert one["frames"].std() > 10
     for name in ("frames", "normals"):
-        # In eight bits; where the machine computes in bfloat16 some are rounded the other way.
-        difference = one[name].astype(float) - two[name]
-        assert np.abs(difference).mean() < 0.2
+        difference = np.abs(one[name].astype(float) - two[name])
+        assert difference.max() <= 1  # of 255: a value between two steps may fall to either
+        assert difference.mean() < 0.01
 
 
 def test_a_way_of_spreading_needs_something_to_spread_over(
