@@ -76,6 +76,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--faces", type=int, default=default.max_faces, help=f"at most ({default.max_faces})"
     )
+    parser.add_argument(
+        "--max-mb",
+        type=float,
+        help="megabytes that mesh.glb may have: texture, then triangles give way (no limit)",
+    )
     parser.add_argument("--revision", help="a large model's branch, tag or commit (its own)")
     parser.add_argument(
         "--tries", type=int, help="clips drawn, the best kept, by models without cameras (its own)"
@@ -115,6 +120,7 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
         elevation_deg=arguments.elevation_deg,
         texture_size=arguments.texture,
         max_faces=arguments.faces,
+        max_mb=arguments.max_mb,
         revision=arguments.revision,
         num_tries=arguments.tries,
         recaption=arguments.recaption,

@@ -44,7 +44,10 @@ def generate_from_clip(
         return None
     orbit = read_orbit(folder.path).to(device)
     settings = ReconstructionSettings(
-        max_faces=request.max_faces, texture_size=request.texture_size, provenance=provenance
+        max_faces=request.max_faces,
+        texture_size=request.texture_size,
+        max_mb=request.max_mb,
+        provenance=provenance,
     )
     generator = stage_generator(request.seed, "reconstruction")
     return (yield from reconstruct(orbit, folder, settings, None, generator))

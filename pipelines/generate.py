@@ -90,6 +90,7 @@ def generate(
     settings = ReconstructionSettings(
         max_faces=request.max_faces,
         texture_size=request.texture_size,
+        max_mb=request.max_mb,
         distil=request.distil,
         provenance=provenance,
     )

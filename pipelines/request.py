@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from pipelines.errors import RequestError
+from threed.file_size import MB_RANGE
 
 MAX_PROMPT_CHARACTERS = 500
 NUM_SEEDS = 2**32
@@ -63,6 +64,9 @@ class GenerationRequest:
     """Width and height of the texture, pixels."""
     max_faces: int = 20_000
     """The mesh has at most so many triangles."""
+    max_mb: float | None = None
+    """The mesh's file has at most so many megabytes, for which texture and triangles give way;
+    None is no limit."""
     revision: str | None = None
     """A large model's branch, tag or commit; None is the one that the catalogue names."""
     num_tries: int | None = None
@@ -108,6 +112,8 @@ class GenerationRequest:
             allowed = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise RequestError(f"texture_size is {self.texture_size}; it must be one of {allowed}")
         _check_integer("max_faces", self.max_faces, *FACES_RANGE)
+        if self.max_mb is not None:
+            self._settle_number("max_mb", *MB_RANGE)
         if self.clip is not None and not (
             isinstance(self.clip, str) and CLIP_PATTERN.fullmatch(self.clip)
         ):

@@ -10,7 +10,12 @@ from pipelines.provenance import made_with
 from pipelines.request import MADE_WITH, GenerationRequest
 from threed.run_folder import RunFolder
 
-DECIDED_BY_STAGE = {"distil": "field", "max_faces": "mesh", "texture_size": "mesh"}
+DECIDED_BY_STAGE = {
+    "distil": "field",
+    "max_faces": "mesh",
+    "texture_size": "mesh",
+    "max_mb": "mesh",
+}
 """Settings that may still change until the stage is done that they are for."""
 
 

@@ -67,6 +67,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--texture", type=int, default=TEXTURE, help=f"the texture's side, pixels ({TEXTURE})"
     )
     parser.add_argument("--faces", type=int, default=FACES, help=f"at most ({FACES})")
+    parser.add_argument(
+        "--max-mb",
+        type=float,
+        help="megabytes that mesh.glb may have: texture, then triangles give way (no limit)",
+    )
     parser.add_argument("--seed", type=int, default=SEED, help=f"seed of all chance ({SEED})")
     parser.add_argument(
         "--origin",
@@ -97,6 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
             settings = ReconstructionSettings(
                 max_faces=arguments.faces,
                 texture_size=arguments.texture,
+                max_mb=arguments.max_mb,
                 provenance={"source": asked["source"], "seed": arguments.seed},
             )
         except ValueError as error:
@@ -110,10 +116,9 @@ def run(arguments: argparse.Namespace) -> None:
         # Read back even when fresh, so that a resumed run sees the very same numbers.
         orbit = read_orbit(folder.path).to("cuda" if torch.cuda.is_available() else "cpu")
         generator = torch.Generator().manual_seed(arguments.seed)
-        unlit = orbit.normals is None
         report = draw(reconstruct(orbit, folder, settings, None, generator))
         if arguments.origin is not None:
-            _place(folder, arguments.origin, up, unlit, settings.provenance)
+            _place(folder, arguments.origin, up)
     finally:
         folder.remove_if_empty()
         folder.close()
@@ -140,7 +145,17 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
         raise RequestError(f"{arguments.source!r} cannot be read: {error}") from error
     if inside:
         raise RequestError(f"{path} lies in the output folder; choose another --out")
-    kept = ("elevation_deg", "fov_deg", "size", "texture", "faces", "seed", "origin", "up")
+    kept = (
+        "elevation_deg",
+        "fov_deg",
+        "size",
+        "texture",
+        "faces",
+        "max_mb",
+        "seed",
+        "origin",
+        "up",
+    )
     return {
         "source": path.name,
         "source_files": len(stats),
@@ -221,20 +236,16 @@ def _write_source(
     return up
 
 
-def _place(
-    folder: RunFolder,
-    origin: "threed.placement.Origin",
-    up: "threed.dataset.Up",
-    unlit: bool,
-    provenance: dict[str, object],
-) -> None:
+def _place(folder: RunFolder, origin: "threed.placement.Origin", up: "threed.dataset.Up") -> None:
     """Move the finished mesh; moving it again changes nothing, so a resumed run may."""
-    from threed.export import export_glb, load_glb
-    from threed.placement import placed
+    from threed.export import write_whole
+    from threed.glb import moved
+    from threed.placement import shift_to
+    from threed.textured_mesh import read_own_glb
 
     path = folder.file("mesh.glb")
-    mesh = placed(load_glb(path), origin, up)
-    export_glb(mesh, path, unlit=unlit, extras={**provenance, "origin": origin})
+    shift = shift_to(read_own_glb(path).vertices, origin, up)
+    write_whole(path, moved(path.read_bytes(), shift, {"origin": origin}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
+from threed.glb import with_short_indices
 from threed.textured_mesh import TexturedMesh
 
 GENERATOR = "Lathe"
@@ -17,11 +18,15 @@ GENERATOR = "Lathe"
 def export_glb(
     mesh: TexturedMesh, path: Path | str, *, unlit: bool, extras: dict[str, object]
 ) -> None:
-    """Write a binary glTF: one mesh, one material, its texture as PNG inside; whole or not at all.
+    """Write the GLB of `glb_bytes`, whole or not at all; an older file is replaced."""
+    write_whole(path, glb_bytes(mesh, unlit=unlit, extras=extras))
+
+
+def glb_bytes(mesh: TexturedMesh, *, unlit: bool, extras: dict[str, object]) -> bytes:
+    """Return a binary glTF: one mesh, one material, its texture as PNG inside.
 
     Args:
         mesh: In the coordinates in which it shall stand; glTF is +y up, front towards +z, as ours.
-        path: The file; an older one is replaced.
         unlit: Whether the colours hold their light already (KHR_materials_unlit).
         extras: JSON values that go into the file's `asset.extras`, such as prompt and seed.
     """
@@ -64,7 +69,7 @@ def export_glb(
     data = trimesh.exchange.gltf.export_glb(  # pyright: ignore[reportAttributeAccessIssue]
         scene, include_normals=True, unitize_normals=True, tree_postprocessor=finish
     )
-    write_whole(path, data)
+    return with_short_indices(data)
 
 
 def write_whole(path: Path | str, data: bytes) -> None:
@@ -76,17 +81,3 @@ def write_whole(path: Path | str, data: bytes) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def load_glb(path: Path | str) -> TexturedMesh:
-    """Return the one textured mesh of a GLB that `export_glb` wrote."""
-    scene = trimesh.load_scene(path, file_type="glb", process=False)
-    (body,) = scene.geometry.values()
-    texture = body.visual.material.baseColorTexture
-    return TexturedMesh(
-        vertices=np.asarray(body.vertices, dtype=np.float32),
-        normals=np.asarray(body.vertex_normals, dtype=np.float32),
-        uv=np.asarray(body.visual.uv, dtype=np.float32),
-        faces=np.asarray(body.faces, dtype=np.int64),
-        texture=np.array(texture.convert("RGB")),
-    )

@@ -92,6 +92,12 @@ def extract_mesh(field: Surface, config: MeshConfig) -> Mesh:
     return Mesh(vertices=vertices.astype(np.float32), faces=faces)
 
 
+def simplify(mesh: Mesh, max_faces: int) -> Mesh:
+    """Return a closed mesh with at most so many faces, as closed as it came."""
+    vertices, faces = _simplified(mesh.vertices.astype(np.float64), mesh.faces, max_faces)
+    return Mesh(vertices=vertices.astype(np.float32), faces=faces)
+
+
 def _simplified(
     vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], max_faces: int
 ) -> tuple[Float[np.ndarray, "new_vertex 3"], Int[np.ndarray, "new_face 3"]]:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
 from threed.dataset import Up
 from threed.orbit import OrbitVideo
-from threed.textured_mesh import TexturedMesh
 
 Origin = Literal["centre", "feet"]
 
@@ -25,11 +26,13 @@ def turned_up(orbit: OrbitVideo, up: Up, wanted: Up) -> OrbitVideo:
     return replace(orbit, normals=normals, cameras=replace(orbit.cameras, c2w=c2w))
 
 
-def placed(mesh: TexturedMesh, origin: Origin, up: Up) -> TexturedMesh:
-    """Return the mesh moved so that the origin is its box's centre or the middle of its foot."""
-    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+def shift_to(
+    vertices: Float[np.ndarray, "vertex 3"], origin: Origin, up: Up
+) -> Float[np.ndarray, " 3"]:
+    """Return what brings the box's centre, or the middle of its foot, to the origin."""
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
     point = 0.5 * (low + high)
     if origin == "feet":
         axis = 1 if up == "y" else 2
         point[axis] = low[axis]
-    return replace(mesh, vertices=mesh.vertices - point)
+    return -point

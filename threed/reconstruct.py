@@ -11,8 +11,8 @@ import trimesh
 
 from threed.distillation import Denoise, DistillationConfig, distil
 from threed.errors import RequestError
-from threed.export import export_glb, load_glb
 from threed.field import Field
+from threed.file_size import check_megabytes
 from threed.fit import FitConfig, FitStep, fit
 from threed.mesh import MIN_FACES, MeshConfig, extract_mesh
 from threed.metrics import psnr_in_box
@@ -22,8 +22,9 @@ from threed.progress import Progress, Stage
 from threed.render import render_views
 from threed.report import Report, verdict
 from threed.run_folder import RunFolder
-from threed.texture import bake, unwrap
-from threed.textured_mesh import TexturedMesh
+from threed.size_budget import glb_within, unwrap_within
+from threed.texture import bake
+from threed.textured_mesh import TexturedMesh, read_own_glb
 
 TEXTURE_RANGE = (64, 8192)
 # Steps that bring nothing to see are passed on this often, in seconds.
@@ -38,6 +39,9 @@ class ReconstructionSettings:
     """Triangles that the mesh may have."""
     texture_size: int = 1024
     """Texels along a side of the texture."""
+    max_mb: float | None = None
+    """Megabytes (10^6 bytes) that mesh.glb may have: encoding and size of the texture, then
+    triangles give way; None is no limit."""
     distil: bool = True
     """Whether the video model, where there is one, refines the field."""
     fit: FitConfig = field(default_factory=FitConfig)
@@ -52,6 +56,7 @@ class ReconstructionSettings:
         low, high = TEXTURE_RANGE
         if not low <= self.texture_size <= high:
             raise ValueError(f"texture_size is {self.texture_size}; allowed are {low} to {high}")
+        check_megabytes(self.max_mb)
 
 
 def reconstruct(
@@ -168,23 +173,30 @@ def _mesh(
         mesh = extract_mesh(fitted, MeshConfig(max_faces=settings.max_faces))
     yield _progress("mesh", 1, 2, f"unwrapping {len(mesh.faces):,} faces")
     with _timed("mesh", seconds):
-        unwrapped = unwrap(mesh)
+        unwrapped = unwrap_within(mesh, settings.max_mb)
     yield _progress("texture", 0, 3, "baking the texture")
     with _timed("texture", seconds):
-        textured = bake(unwrapped, fitted, orbit, settings.texture_size)
+        textured, data = glb_within(
+            lambda size: bake(unwrapped, fitted, orbit, size),
+            settings.texture_size,
+            len(mesh.faces),
+            settings.max_mb,
+            unlit=light_baked,
+            extras=settings.provenance,
+        )
     yield _progress("texture", 1, 3, "turning the mesh before the camera")
     with _timed("texture", seconds):
         frames = turntable(textured, up=settings.fit.up, unlit=light_baked)
     yield _progress("texture", 2, 3, "writing the files", frames)
     with _timed("texture", seconds), folder.stage("mesh") as temporary:
-        export_glb(textured, temporary / "mesh.glb", unlit=light_baked, extras=settings.provenance)
+        (temporary / "mesh.glb").write_bytes(data)
         write_webp(frames, temporary / "preview.webp")
     yield _progress("texture", 3, 3, "the mesh is written")
 
 
 def _report(orbit: OrbitVideo, fitted: Field, glb: Path) -> Report:
     """Return the findings on a field and on the mesh as it stands in the file, without times."""
-    mesh = load_glb(glb)
+    mesh = read_own_glb(glb)
     psnr = psnr_in_box(render_views(fitted, orbit.cameras), orbit).tolist()
     mesh_psnr = psnr_in_box(render_mesh(mesh, orbit.cameras), orbit)
     watertight, light_baked = is_closed(mesh), orbit.normals is None

@@ -1,7 +1,6 @@
 """A mesh with its texture, as it is baked, and as a GLB of ours holds it. Loads no torch."""
 
 import io
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from threed.errors import RequestError
+from threed.glb import WEBP, taken_apart
 
-GLTF_FLOAT, GLTF_UINT = 5126, 5125
+DTYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+"""NumPy's names of glTF's component types."""
 MAX_TEXTURE_SIDE = 8192
 
 
@@ -44,40 +45,30 @@ def read_own_glb(path: Path) -> TexturedMesh:
 
 
 def _read(data: bytes) -> TexturedMesh:
-    magic, version, _ = struct.unpack_from("<4sII", data)
-    length, kind = struct.unpack_from("<I4s", data, 12)
-    if (magic, version, kind) != (b"glTF", 2, b"JSON"):
-        raise ValueError("not a binary glTF")
-    tree = json.loads(data[20 : 20 + length])
-    binary = memoryview(data)[20 + length + 8 :]
+    tree, views = taken_apart(data)
     (body,) = tree["meshes"][0]["primitives"]
     texture = tree["textures"][
         tree["materials"][body["material"]]["pbrMetallicRoughness"]["baseColorTexture"]["index"]
     ]
-    picture = _view(tree, binary, tree["images"][texture["source"]]["bufferView"])
-    with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG")) as image:
+    source = texture.get("extensions", {}).get(WEBP, texture)["source"]
+    picture = io.BytesIO(views[tree["images"][source]["bufferView"]])
+    with Image.open(picture, formats=("PNG", "JPEG", "WEBP")) as image:
         if max(image.size) > MAX_TEXTURE_SIDE:
             raise ValueError(f"a texture of {image.width} x {image.height} pixels")
         pixels = np.array(image.convert("RGB"))
-    uv = _array(tree, binary, body["attributes"]["TEXCOORD_0"], 2)
+    uv = _array(tree, views, body["attributes"]["TEXCOORD_0"], 2)
     return TexturedMesh(
-        vertices=_array(tree, binary, body["attributes"]["POSITION"], 3),
-        normals=_array(tree, binary, body["attributes"]["NORMAL"], 3),
+        vertices=_array(tree, views, body["attributes"]["POSITION"], 3),
+        normals=_array(tree, views, body["attributes"]["NORMAL"], 3),
         # glTF counts v from the picture's top.
         uv=np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1),
-        faces=_array(tree, binary, body["indices"], 1).reshape(-1, 3).astype(np.int64),
+        faces=_array(tree, views, body["indices"], 1).reshape(-1, 3).astype(np.int64),
         texture=pixels,
     )
 
 
-def _view(tree: dict, binary: memoryview, index: int) -> memoryview:
-    view = tree["bufferViews"][index]
-    start = view.get("byteOffset", 0)
-    return binary[start : start + view["byteLength"]]
-
-
-def _array(tree: dict, binary: memoryview, index: int, width: int) -> np.ndarray:
+def _array(tree: dict, views: list[bytes], index: int, width: int) -> np.ndarray:
     accessor = tree["accessors"][index]
-    dtype = {GLTF_FLOAT: "<f4", GLTF_UINT: "<u4"}[accessor["componentType"]]
-    data = _view(tree, binary, accessor["bufferView"])[accessor.get("byteOffset", 0) :]
+    dtype = DTYPES[accessor["componentType"]]
+    data = views[accessor["bufferView"]][accessor.get("byteOffset", 0) :]
     return np.frombuffer(data, dtype, accessor["count"] * width).reshape(-1, width).copy()

@@ -42,6 +42,7 @@ def _status(argv: list[str]) -> int:
         (["a chair", "--elevation-deg", "90"], "elevation_deg is 90.0"),
         (["a chair", "--texture", "100"], "texture_size is 100"),
         (["a chair", "--faces", "12"], "max_faces is 12"),
+        (["a chair", "--max-mb", "0.01"], "max_mb is 0.01"),
         (["a chair", "--revision", "../../x"], "revision is '../../x'; it must be a name"),
         (["a chair", "--tries", "0"], "num_tries is 0"),
         (["a chair", "--colour", "red"], "--colour"),
@@ -90,7 +91,7 @@ def test_every_option_reaches_the_request() -> None:
     words = (
         "chair --seed 7 --model embedded --frames 16 --size 64 --steps 5 --guidance 2.5 "
         "--elevation-deg -10 --texture 2048 --faces 5000 --video-only --no-distil --revision v1 "
-        "--tries 2 --recaption none --commercial"
+        "--tries 2 --recaption none --commercial --max-mb 2"
     )
     assert request_of(build_parser().parse_args(words.split())) == GenerationRequest(
         prompt="chair",
@@ -103,6 +104,7 @@ def test_every_option_reaches_the_request() -> None:
         elevation_deg=-10.0,
         texture_size=2048,
         max_faces=5000,
+        max_mb=2.0,
         revision="v1",
         num_tries=2,
         recaption="none",

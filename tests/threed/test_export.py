@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from tests.threed.solids import Solid, ball, box, by_side, photograph, plain
-from threed.export import export_glb, load_glb
+from threed.export import export_glb
 from threed.mesh import MeshConfig, extract_mesh
 from threed.texture import bake, unwrap
 from threed.textured_mesh import TexturedMesh
@@ -28,6 +28,18 @@ def tree_of(path: Path) -> dict:
     data = path.read_bytes()
     length = int.from_bytes(data[12:16], "little")
     return json.loads(data[20 : 20 + length])
+
+
+def load_glb(path: Path) -> TexturedMesh:
+    """Return the one textured mesh of a GLB, as a foreign library reads it."""
+    (body,) = trimesh.load_scene(path, file_type="glb", process=False).geometry.values()
+    return TexturedMesh(
+        vertices=np.asarray(body.vertices, dtype=np.float32),
+        normals=np.asarray(body.vertex_normals, dtype=np.float32),
+        uv=np.asarray(body.visual.uv, dtype=np.float32),
+        faces=np.asarray(body.faces, dtype=np.int64),
+        texture=np.array(body.visual.material.baseColorTexture.convert("RGB")),
+    )
 
 
 def khronos(path: Path) -> dict:

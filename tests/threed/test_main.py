@@ -13,9 +13,8 @@ from tests.threed.balls import turn
 from threed.__main__ import _asked, build_parser, main
 from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
-from threed.placement import placed, turned_up
+from threed.placement import shift_to, turned_up
 from threed.run_folder import RunFolder
-from threed.textured_mesh import TexturedMesh
 from threed.video_io import write_mp4
 
 
@@ -72,6 +71,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     for options, said in (
         (["--faces", "1"], "max_faces"),
         (["--texture", "1"], "texture_size"),
+        (["--max-mb", "0.01"], "max_mb is 0.01; it must be a number from 0.1 to 1000"),
         (["--size", "1"], "size"),
         (["--fov-deg", "nan"], "fov_deg"),
         (["--elevation-deg", "99"], "elevation_deg"),
@@ -156,18 +156,10 @@ def test_turning_up_keeps_every_picture() -> None:
 
 @pytest.mark.parametrize("up", ["y", "z"])
 def test_feet_and_centre_come_to_the_origin(up: str) -> None:
-    generator = np.random.default_rng(0)
-    mesh = TexturedMesh(
-        vertices=generator.normal(size=(9, 3)).astype(np.float32),
-        normals=np.eye(3, dtype=np.float32)[[0] * 9],
-        uv=np.zeros((9, 2), np.float32),
-        faces=np.arange(9).reshape(3, 3),
-        texture=np.zeros((4, 4, 3), np.uint8),
-    )
-    centred = placed(mesh, "centre", up).vertices
+    places = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    centred = places + shift_to(places, "centre", up)
     np.testing.assert_allclose(centred.min(axis=0), -centred.max(axis=0), atol=1e-6)
-    standing = placed(mesh, "feet", up).vertices
+    standing = places + shift_to(places, "feet", up)
     axis = 1 if up == "y" else 2
     assert abs(standing[:, axis].min()) < 1e-6
-    again = placed(placed(mesh, "feet", up), "feet", up).vertices
-    np.testing.assert_allclose(again, standing, atol=1e-6)
+    np.testing.assert_allclose(shift_to(standing, "feet", up), 0, atol=1e-6)

@@ -10,13 +10,13 @@ import torch
 
 from tests.threed.solids import Solid, box, by_side, photograph
 from threed.errors import ReconstructionError, RequestError
-from threed.export import load_glb
 from threed.fit import FitConfig
 from threed.orbit import OrbitVideo
 from threed.progress import STAGES, Progress
 from threed.reconstruct import ReconstructionSettings, is_closed, reconstruct
 from threed.report import Report
 from threed.run_folder import RunFolder
+from threed.textured_mesh import read_own_glb
 
 SETTINGS = ReconstructionSettings(
     max_faces=2000,
@@ -78,7 +78,7 @@ def test_chain_leaves_every_file_and_a_true_report(
     assert any(progress.preview is not None for progress in seen)
     assert Report.from_json(folder.file("report.json").read_text()) == report
 
-    mesh = load_glb(folder.file("mesh.glb"))
+    mesh = read_own_glb(folder.file("mesh.glb"))
     assert is_closed(mesh)
     assert report.watertight
     assert 500 <= report.num_faces == len(mesh.faces) <= 2000
@@ -92,7 +92,7 @@ def test_chain_leaves_every_file_and_a_true_report(
 def test_mesh_stands_where_the_object_stood(
     whole_run: tuple[RunFolder, list[Progress], Report],
 ) -> None:
-    mesh = load_glb(whole_run[0].file("mesh.glb"))
+    mesh = read_own_glb(whole_run[0].file("mesh.glb"))
     bounds = np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])
     # Eight small views and a short fit leave a hull that is a pixel or two too wide.
     np.testing.assert_allclose(bounds.mean(axis=0)[[0, 2]], 0, atol=0.03)
