@@ -210,6 +210,12 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(name="gif", stage="orbit", suffix=".gif", make=gif_bytes),
     Format(name="webp", stage="orbit", suffix=".webp", make=webp_bytes),
+    Format(
+        name="report",
+        stage="report",
+        suffix="-report.png",
+        make=lambda folder: (folder / "report.png").read_bytes(),
+    ),
     Format(name="dataset", stage="orbit", suffix="-nerfstudio.zip", make=dataset_bytes),
 )
 """In the order in which a page lists them."""

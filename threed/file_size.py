@@ -1,10 +1,7 @@
-"""How large a mesh's file becomes, and the limit that it may be given. Loads no torch."""
+"""How large a mesh's file becomes, and the limit that it may be given. Loads nothing."""
 
 import bisect
 from dataclasses import dataclass
-from pathlib import Path
-
-from threed.glb import taken_apart
 
 BYTES_A_MB = 1_000_000
 MOST_FACES = 10_000_000
@@ -17,7 +14,6 @@ SEAM = 14.0
 """Vertices on seams count again: so many times the root of the number of faces."""
 PNG_TEXEL_BYTES = 0.55
 """Of a texture as PNG, as `benchmarks/file_size.py` measures it."""
-PICTURE_NAMES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +55,3 @@ def faces_within(max_mb: float) -> int:
     """Return about how many triangles a file of so many megabytes may hold beside its texture."""
     room = GEOMETRY_SHARE * max_mb * BYTES_A_MB
     return bisect.bisect_right(range(MOST_FACES), room, key=expected_geometry) - 1
-
-
-def budget_of(path: Path) -> SizeBudget | None:
-    """Return the limit that a GLB of this program was made for; None where there was none."""
-    tree, _ = taken_apart(path.read_bytes())
-    found = tree["meshes"][0].get("extras", {}).get("size_budget")
-    return None if found is None else SizeBudget(**found)
-
-
-def texture_kind(path: Path) -> str:
-    """Return what the texture in a GLB is kept as: PNG, JPEG or WebP."""
-    tree, _ = taken_apart(path.read_bytes())
-    return PICTURE_NAMES[tree["images"][0]["mimeType"]]

@@ -7,14 +7,18 @@ import io
 import json
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from threed.file_size import SizeBudget
+
 GLTF_USHORT, GLTF_UINT = 5123, 5125
 WEBP = "EXT_texture_webp"
+PICTURE_NAMES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}
 JSON_CHUNK, BINARY_CHUNK = b"JSON", b"BIN\0"
 
 PictureKind = Literal["png", "jpeg", "webp"]
@@ -127,3 +131,16 @@ def moved(data: bytes, shift: Float[np.ndarray, " 3"], extras: dict[str, object]
     views[accessor["bufferView"]] = places.tobytes()
     tree["asset"]["extras"] = {**tree["asset"].get("extras", {}), **extras}
     return put_together(tree, views)
+
+
+def budget_of(path: Path) -> SizeBudget | None:
+    """Return the limit that a GLB of this program was made for; None where there was none."""
+    tree, _ = taken_apart(path.read_bytes())
+    found = tree["meshes"][0].get("extras", {}).get("size_budget")
+    return None if found is None else SizeBudget(**found)
+
+
+def texture_kind(path: Path) -> str:
+    """Return what the texture in a GLB is kept as: PNG, JPEG or WebP."""
+    tree, _ = taken_apart(path.read_bytes())
+    return PICTURE_NAMES[tree["images"][0]["mimeType"]]

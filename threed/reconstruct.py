@@ -3,28 +3,26 @@
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
-import trimesh
 
 from threed.distillation import Denoise, DistillationConfig, distil
 from threed.errors import RequestError
 from threed.field import Field
 from threed.file_size import check_megabytes
+from threed.findings import compare_view, find
 from threed.fit import FitConfig, FitStep, fit
 from threed.mesh import MIN_FACES, MeshConfig, extract_mesh
-from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
-from threed.preview import render_mesh, turntable, write_webp
+from threed.preview import turntable, write_webp
 from threed.progress import Progress, Stage
-from threed.render import render_views
-from threed.report import Report, verdict
+from threed.report import Report
+from threed.report_picture import png_of, report_sheet
 from threed.run_folder import RunFolder
 from threed.size_budget import glb_within, unwrap_within
 from threed.texture import bake
-from threed.textured_mesh import TexturedMesh, read_own_glb
+from threed.textured_mesh import read_own_glb
 
 TEXTURE_RANGE = (64, 8192)
 # Steps that bring nothing to see are passed on this often, in seconds.
@@ -70,7 +68,7 @@ def reconstruct(
 
     Args:
         orbit: The views; the field is fitted on their device.
-        folder: Receives field.safetensors, mesh.glb, preview.webp and report.json.
+        folder: Receives field.safetensors, mesh.glb, preview.webp and the report.
         settings: Sizes and the parts' own settings.
         denoise: The video model as a critic (see `threed.distillation`); None leaves that out.
         generator: All chance of the fit and the distillation.
@@ -91,10 +89,21 @@ def reconstruct(
     yield from _mesh(orbit, fitted, folder, settings, seconds)
     yield _progress("report", 0, 1, "comparing the views with the mesh")
     with _timed("report", seconds):
-        report = _report(orbit, fitted, folder.file("mesh.glb"))
+        mesh = read_own_glb(folder.file("mesh.glb"))
+        report = find(orbit, fitted, folder.file("mesh.glb"), settings.fit.up)
+        worst, best = (
+            compare_view(orbit, mesh, view)
+            for view in (report.worst_view, report.psnr.index(max(report.psnr)))
+        )
     report = replace(report, seconds=seconds)
     with folder.stage("report") as temporary:
         (temporary / "report.json").write_text(report.to_json(), "utf-8")
+        for name, picture in (
+            ("report.png", report_sheet(report, worst, best)),
+            ("worst_view.png", worst),
+            ("best_view.png", best),
+        ):
+            (temporary / name).write_bytes(png_of(picture))
     yield _progress("report", 1, 1, "done")
     return report
 
@@ -192,35 +201,6 @@ def _mesh(
         (temporary / "mesh.glb").write_bytes(data)
         write_webp(frames, temporary / "preview.webp")
     yield _progress("texture", 3, 3, "the mesh is written")
-
-
-def _report(orbit: OrbitVideo, fitted: Field, glb: Path) -> Report:
-    """Return the findings on a field and on the mesh as it stands in the file, without times."""
-    mesh = read_own_glb(glb)
-    psnr = psnr_in_box(render_views(fitted, orbit.cameras), orbit).tolist()
-    mesh_psnr = psnr_in_box(render_mesh(mesh, orbit.cameras), orbit)
-    watertight, light_baked = is_closed(mesh), orbit.normals is None
-    return Report(
-        psnr=[round(value, 2) for value in psnr],
-        mean_psnr=round(sum(psnr) / len(psnr), 2),
-        worst_view=psnr.index(min(psnr)),
-        mesh_psnr=round(float(mesh_psnr.mean()), 2),
-        watertight=watertight,
-        num_faces=len(mesh.faces),
-        num_vertices=len(mesh.vertices),
-        texture_size=mesh.texture.shape[0],
-        glb_bytes=glb.stat().st_size,
-        light_baked=light_baked,
-        seconds={},
-        verdict=verdict(psnr, watertight=watertight, light_baked=light_baked),
-    )
-
-
-def is_closed(mesh: TexturedMesh) -> bool:
-    """Return whether a mesh bounds a volume once the vertices along its seams are joined."""
-    places, joined = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    solid = trimesh.Trimesh(places, joined.ravel()[mesh.faces], process=False)
-    return bool(solid.is_volume)
 
 
 def _progress(

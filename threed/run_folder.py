@@ -31,17 +31,9 @@ if TYPE_CHECKING:
     import threed.orbit
 
 STAGES = ("request", "orbit", "field", "mesh", "report")
-STAGE_FILES = (
-    "request.json",
-    "orbit.npz",
-    "orbit.mp4",
-    "transforms.json",
-    "images",
-    "field.safetensors",
-    "mesh.glb",
-    "preview.webp",
-    "report.json",
-)
+STAGE_FILES = ("request.json", "orbit.npz", "orbit.mp4", "transforms.json", "images")
+STAGE_FILES += ("field.safetensors", "mesh.glb", "preview.webp")
+STAGE_FILES += ("report.json", "report.png", "worst_view.png", "best_view.png")
 ORBIT_FPS = 12
 MAX_ORBIT_BYTES = 2 << 30
 """What an orbit.npz may hold once unpacked: a few thousand frames of 512 x 512."""

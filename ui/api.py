@@ -103,6 +103,7 @@ class Endpoints:
         video_only: bool = DEFAULT.video_only,
         distil: bool = DEFAULT.distil,
         key: str = "",
+        max_mb: float = 0.0,
     ) -> dict:
         """Hand in a job that makes an orbit video, and from it a textured 3D mesh, of one object.
 
@@ -123,6 +124,7 @@ class Endpoints:
             distil: Refine the 3D field with the video model, which takes longer.
             key: The key from an earlier call, so that all your jobs belong together; empty: a new
                 one is made. Keep it secret: whoever has it can read and cancel the jobs.
+            max_mb: Megabytes that the mesh's file may have; 0 is no limit.
         """
         request = GenerationRequest(
             prompt=prompt,
@@ -137,6 +139,7 @@ class Endpoints:
             max_faces=max_faces,
             video_only=video_only,
             distil=distil,
+            max_mb=_real(max_mb) or None,
         )
         session = self._session(key)
         return self._standing(self.desk.submit(request, session), session)
@@ -229,6 +232,7 @@ class Endpoints:
         texture_size: int = DEFAULT.texture_size,
         max_faces: int = DEFAULT.max_faces,
         distil: bool = DEFAULT.distil,
+        max_mb: float = 0.0,
     ) -> dict:
         """Make the mesh of a job that was handed in with video_only and is done.
 
@@ -238,8 +242,10 @@ class Endpoints:
             texture_size: Width and height of the texture: 512, 1024, 2048 or 4096.
             max_faces: The mesh has at most so many triangles.
             distil: Refine the 3D field with the video model, which takes longer.
+            max_mb: Megabytes that the mesh's file may have; 0 is no limit.
         """
-        self.desk.build(job, key, texture_size=texture_size, max_faces=max_faces, distil=distil)
+        limits = {"texture_size": texture_size, "max_faces": max_faces}
+        self.desk.build(job, key, distil=distil, max_mb=_real(max_mb) or None, **limits)
         return self._standing(job, key)
 
     def result(self, job: str, key: str) -> tuple[dict, list[str]]:

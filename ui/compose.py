@@ -147,6 +147,7 @@ def read_requests(
     elevation_deg: Any,
     texture_size: Any,
     max_faces: Any,
+    max_mb: Any,
     distil: Any,
 ) -> list[GenerationRequest]:
     """Return the requests that the form's values amount to: each line of the prompt is a thing, and
@@ -177,6 +178,7 @@ def read_requests(
             model=model,
             num_steps=num_steps or None,
             guidance_scale=_float(guidance_scale or None),
+            max_mb=_float(max_mb or None),
             distil=distil,
             video_only=not straight,
             **{name: value for name, value in given.items() if value is not None},
@@ -195,7 +197,8 @@ def form_values(request: GenerationRequest) -> list[Any]:
     return [
         *(request.prompt, request.seed, "1", not request.video_only),
         *(request.model, request.num_frames, request.num_steps or 0, request.guidance_scale or 0),
-        *(request.elevation_deg, request.texture_size, request.max_faces, request.distil),
+        *(request.elevation_deg, request.texture_size, request.max_faces, request.max_mb or 0),
+        request.distil,
     ]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pipelines.jobs.estimate import expected_seconds
 from pipelines.jobs.records import Standing
 from pipelines.request import GenerationRequest
+from threed.file_size import BYTES_A_MB, expected_bytes, faces_within
 from threed.progress import Stage
 from ui.tongues import Language, say
-from ui.words import roughly
+from ui.words import megabytes, roughly
 
 DEFAULT_FRAMES = 24
 DEFAULT_STEPS = 8
@@ -22,7 +23,7 @@ def cost_html(
     standing: Standing,
     language: Language,
 ) -> str:
-    """Return how long the requests will take, and when the first begins."""
+    """Return how long the requests will take, when the first begins, and how large a mesh gets."""
     number = len(requests)
     count = (
         say(language, "one_video") if number == 1 else say(language, "many_videos", number=number)
@@ -30,7 +31,22 @@ def cost_html(
     seconds = sum(request_seconds(request, measured) for request in requests)
     key = "cost_video" if requests[0].video_only else "cost_straight"
     cost = say(language, key, count=count, time=roughly(seconds, language))
-    return f"<p>{html.escape(cost)} · {html.escape(_start(standing, language))}</p>"
+    words = [cost, _start(standing, language), mesh_size(requests[0], language)]
+    return f"<p>{' · '.join(html.escape(word) for word in words)}</p>"
+
+
+def mesh_size(request: GenerationRequest, language: Language) -> str:
+    """Return how large the mesh's file will be, and what a limit to its size will cost."""
+    expected = expected_bytes(request.max_faces, request.texture_size)
+    if request.max_mb is None:
+        return say(language, "mesh_size", size=megabytes(round(expected)))
+    size = megabytes(round(request.max_mb * BYTES_A_MB))
+    faces = faces_within(request.max_mb)
+    if expected <= request.max_mb * BYTES_A_MB:
+        return say(language, "mesh_within", size=size)
+    if request.max_faces <= faces:
+        return say(language, "mesh_packed", size=size)
+    return say(language, "mesh_reduced", size=size, faces=f"{round(faces, -2):,}")
 
 
 def _start(standing: Standing, language: Language) -> str:

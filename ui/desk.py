@@ -161,7 +161,7 @@ class Desk:
             job_id: A job that has a video and is not live.
             session: The visitor's key.
             changes: Settings of the 3D stage that differ from the job's request: `distil`,
-                `texture_size`, `max_faces`.
+                `texture_size`, `max_faces`, `max_mb`.
 
         Raises:
             RequestError: There is no whole video, the mesh is there already, a change concerns the
@@ -173,7 +173,7 @@ class Desk:
             raise RequestError("this job has no finished video yet")
         if folder.done("report"):
             raise RequestError("this job has its mesh already; hand it in again for another one")
-        if wrong := changes.keys() - {"distil", "texture_size", "max_faces"}:
+        if wrong := changes.keys() - {"distil", "texture_size", "max_faces", "max_mb"}:
             raise RequestError(f"{', '.join(sorted(wrong))} cannot change once the video is made")
         with _in_words():
             self.store.build(job.id, replace(job.request, video_only=False, **changes))

@@ -47,7 +47,7 @@ class Exports:
             stem: What the files are called, without a suffix.
         """
         run = RunFolder(folder)
-        stages = tuple(stage for stage in ("orbit", "mesh") if run.done(stage))
+        stages = tuple(stage for stage in ("orbit", "mesh", "report") if run.done(stage))
         with self._lock:
             made = self._made.get(job_id)
             # Gradio clears its cache of old files.

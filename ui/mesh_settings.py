@@ -8,7 +8,7 @@ import gradio as gr
 from pipelines.request import FACES_RANGE, TEXTURE_SIZES
 from ui.tongues import label
 
-NUM_FIELDS = 3
+NUM_FIELDS = 4
 
 
 def build_mesh_settings() -> tuple[gr.components.Component, ...]:
@@ -28,12 +28,17 @@ def build_mesh_settings() -> tuple[gr.components.Component, ...]:
             info="{:,} – {:,}".format(*FACES_RANGE),
             min_width=110,
         )
+        # Nought stands for no limit: Gradio shows an empty number as 0.
+        max_mb = gr.Number(
+            0, label=label("max_mb"), info=label("no_limit"), step=0.1, min_width=110
+        )
     distil = gr.Checkbox(True, label=label("distil"))
-    return texture_size, max_faces, distil
+    return texture_size, max_faces, max_mb, distil
 
 
 def mesh_changes(values: Sequence[Any]) -> dict[str, Any]:
     """Return the settings of the 3D stage that the form's values hold; an emptied one is absent."""
-    texture_size, max_faces, distil = values[-NUM_FIELDS:]
+    texture_size, max_faces, max_mb, distil = values[-NUM_FIELDS:]
     changes = {"texture_size": texture_size, "max_faces": max_faces, "distil": bool(distil)}
-    return {name: value for name, value in changes.items() if value is not None}
+    present = {name: value for name, value in changes.items() if value is not None}
+    return {**present, "max_mb": max_mb or None}

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from threed.errors import RequestError
-from threed.export_formats import picture_over_white, turntable_frames
+from threed.export_formats import picture_over_white
 from threed.textured_mesh import read_own_glb
 
 KEPT = 2048
@@ -20,11 +20,6 @@ KEPT = 2048
 def thumbnail(path: Path, side: int) -> str:
     """Return one of a run's frames over white; nothing where the file has gone."""
     return _guarded(_thumbnail, path, side)
-
-
-def turntable_picture(path: Path, part: float, side: int) -> str:
-    """Return the mesh after a part of a turn, from its turntable; nothing where that has gone."""
-    return _guarded(_turntable_picture, path, round(part * 360), side)
 
 
 def texture_picture(path: Path, side: int) -> str:
@@ -43,12 +38,6 @@ def _guarded(draw: Callable[..., str], path: Path, *values: int) -> str:
 @functools.lru_cache(maxsize=KEPT)
 def _thumbnail(path: Path, made: int, side: int) -> str:
     return _element(picture_over_white(path, side), side)
-
-
-@functools.lru_cache(maxsize=KEPT)
-def _turntable_picture(path: Path, made: int, turn_deg: int, side: int) -> str:
-    frames, _ = turntable_frames(path.parent)
-    return _element(frames[round(turn_deg / 360 * len(frames)) % len(frames)], side)
 
 
 @functools.lru_cache(maxsize=KEPT // 16)

@@ -3,15 +3,14 @@
 import html
 from pathlib import Path
 
-from threed.report import GOOD_PSNR, POOR_PSNR, Report
-from ui.pictures import texture_picture, thumbnail, turntable_picture
+from threed.report import GOOD_PSNR, MAX_NAMED, POOR_PSNR, Report, WeakViews, view_numbers
+from threed.report_picture import bar_share, grade
+from ui.pictures import texture_picture, thumbnail
 from ui.progress import stage_label
 from ui.tongues import Language, say
-from ui.words import duration, megabytes
+from ui.words import duration, listing, megabytes
 
-# The chart's scale: a view at the first is a stub, one at the second reaches the top.
-LOWEST_PSNR, HIGHEST_PSNR = 10.0, 35.0
-THUMB, PAIR, TEXTURE = 64, 128, 128
+THUMB, STRIP, TEXTURE = 64, 384, 128
 
 
 def report_html(text: str | None, folder: Path, language: Language = "en") -> str:
@@ -25,8 +24,8 @@ def report_html(text: str | None, folder: Path, language: Language = "en") -> st
         f'<p class="verdict">{html.escape(verdict_words(report, language))}</p>'
         f"{_views_chart(report, folder, language)}"
         '<div class="pairs">'
-        f"{_pair(folder, best, len(report.psnr), 'best_view', language)}"
-        f"{_pair(folder, worst, len(report.psnr), 'worst_view', language)}"
+        f"{_strip(folder, worst, 'worst_view', language)}"
+        f"{_strip(folder, best, 'best_view', language)}"
         f"{_texture(folder, language)}</div>"
         f"{_times(report, language)}{_facts(report, language)}</section>"
     )
@@ -37,20 +36,29 @@ def verdict_words(report: Report, language: Language) -> str:
     if language == "en":
         return report.verdict
     good, rough = report.mean_psnr >= GOOD_PSNR, report.mean_psnr >= POOR_PSNR
-    return say(language, "verdict_good" if good else "verdict_rough" if rough else "verdict_poor")
+    words = say(language, "verdict_good" if good else "verdict_rough" if rough else "verdict_poor")
+    return words + "".join(_weak_words(run, language) for run in report.weak()[:MAX_NAMED])
+
+
+def _weak_words(run: WeakViews, language: Language) -> str:
+    sides = listing([say(language, f"side_{side}") for side in run.sides], language)
+    return say(
+        language, "weak_views", views=view_numbers(run.views), psnr=f"{run.psnr:.1f}", sides=sides
+    )
 
 
 def _views_chart(report: Report, folder: Path, language: Language) -> str:
     bars = []
     for index, psnr in enumerate(report.psnr):
-        share = (psnr - LOWEST_PSNR) / (HIGHEST_PSNR - LOWEST_PSNR)
-        height = 100 * min(1.0, max(0.04, share))
-        grade = "good" if psnr >= GOOD_PSNR else "rough" if psnr >= POOR_PSNR else "poor"
-        says = html.escape(say(language, "view_is", number=index + 1, psnr=f"{psnr:.1f}"))
+        height = 100 * bar_share(psnr)
+        says = say(language, "view_is", number=index + 1, psnr=f"{psnr:.1f}")
+        if report.sides:
+            says += f" · {say(language, f'side_{report.sides[index]}')}"
+        says = html.escape(says)
         mark = " worst" if index == report.worst_view else ""
         picture = thumbnail(folder / "images" / f"{index:03d}.png", THUMB)
         bars.append(
-            f'<li class="{grade}{mark}" title="{says}"><span class="unseen">{says}</span>'
+            f'<li class="{grade(psnr)}{mark}" title="{says}"><span class="unseen">{says}</span>'
             f'<i style="height:{height:.0f}%"></i>{picture}</li>'
         )
     title = html.escape(say(language, "views_chart"))
@@ -59,16 +67,16 @@ def _views_chart(report: Report, folder: Path, language: Language) -> str:
     )
 
 
-def _pair(folder: Path, view: int, num_views: int, key: str, language: Language) -> str:
-    """Return one view as it was filmed, beside the mesh from the same side."""
-    filmed = thumbnail(folder / "images" / f"{view:03d}.png", PAIR)
-    built = turntable_picture(folder / "preview.webp", view / num_views, PAIR)
-    if not filmed or not built:
+def _strip(folder: Path, view: int, key: str, language: Language) -> str:
+    """Return one view as it was filmed, the mesh from the same camera, and their difference."""
+    strip = thumbnail(folder / f"{key}.png", STRIP)
+    if not strip:
         return ""
+    parts = (say(language, part) for part in ("filmed", "built", "difference"))
     return (
-        f'<figure class="pair"><div>{filmed}{built}</div><figcaption>'
-        f"{html.escape(say(language, key, number=view + 1))}: {say(language, 'filmed')}, "
-        f"{say(language, 'built')}</figcaption></figure>"
+        f'<figure class="pair strip"><div>{strip}</div><figcaption>'
+        f"{html.escape(say(language, key, number=view + 1))}: {', '.join(parts)}"
+        "</figcaption></figure>"
     )
 
 
@@ -108,7 +116,7 @@ def _facts(report: Report, language: Language) -> str:
         "fact_surface": say(language, "closed" if report.watertight else "open"),
         "fact_faces": f"{report.num_faces:,}",
         "fact_vertices": f"{report.num_vertices:,}",
-        "fact_texture": f"{report.texture_size} × {report.texture_size}",
+        "fact_texture": f"{report.texture_size} × {report.texture_size}, {report.texture_kind}",
         "fact_light": say(language, "baked" if report.light_baked else "not_baked"),
         "format_glb": megabytes(report.glb_bytes),
     }

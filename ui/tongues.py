@@ -36,6 +36,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "texture_size": ("Texture size", "贴图尺寸"),
     "pixels": ("pixels", "像素"),
     "max_faces": ("Most triangles", "三角形上限"),
+    "max_mb": ("Most megabytes", "文件上限（MB）"),
+    "no_limit": ("0: no limit", "0 为不限"),
     "distil": ("Refine with the video model", "用视频模型细化"),
     "restore": (
         "Bring settings back: choose or drop a GLB, MP4 or request.json",
@@ -66,6 +68,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cost_straight": ("{count} with mesh in {time}", "{count}（含网格），{time}"),
     "one_video": ("1 video", "1 个视频"),
     "many_videos": ("{number} videos", "{number} 个视频"),
+    "mesh_size": ("mesh file about {size}", "网格文件约 {size}"),
+    "mesh_within": ("mesh file at most {size}", "网格文件不超过 {size}"),
+    "mesh_packed": (
+        "mesh file at most {size}, with a compressed or smaller texture",
+        "网格文件不超过 {size}，贴图将压缩或缩小",
+    ),
+    "mesh_reduced": (
+        "mesh file at most {size}, with about {faces} triangles and a compressed texture",
+        "网格文件不超过 {size}，约 {faces} 个三角形，贴图将压缩",
+    ),
     "queue_before": ("starts in {time}", "{time} 后开始"),
     "queue_free": ("starts at once", "立即开始"),
     # The steps.
@@ -144,6 +156,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "format_mp4": ("MP4 · the orbit video", "MP4 · 环绕视频"),
     "format_gif": ("GIF turntable", "GIF 转台动画"),
     "format_webp": ("WebP turntable", "WebP 转台动画"),
+    "format_report": ("PNG · this report", "PNG · 质量报告"),
     "format_dataset": ("Frames and cameras · nerfstudio", "帧与相机 · nerfstudio"),
     "report": ("How good it is", "质量报告"),
     "views_chart": (
@@ -155,6 +168,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     "worst_view": ("Worst view, {number}", "最差视角：{number}"),
     "filmed": ("in the video", "视频"),
     "built": ("in 3D", "3D"),
+    "difference": ("difference", "差异"),
+    "weak_views": (
+        "Views {views} disagree with the rest ({psnr} dB): {sides} may be soft.",
+        "视角 {views} 与其余不符（{psnr} dB）：{sides}可能模糊。",
+    ),
+    "side_front": ("front", "正面"),
+    "side_right": ("right side", "右侧"),
+    "side_back": ("back", "背面"),
+    "side_left": ("left side", "左侧"),
+    "side_above": ("top", "顶部"),
+    "side_below": ("underside", "底部"),
     "texture": ("Texture", "贴图"),
     "times": ("Where the time went", "用时分布"),
     "fact_field": ("Frames and field agree", "帧与场吻合"),

@@ -16,6 +16,7 @@ FIELD_LABELS = {
     "elevation_deg": ("“Camera height”", "“相机高度”"),
     "texture_size": ("“Texture size”", "“贴图尺寸”"),
     "max_faces": ("“Most triangles”", "“三角形上限”"),
+    "max_mb": ("“Most megabytes”", "“文件上限（MB）”"),
 }
 CHINESE_REFUSALS = (
     (r"(?:The )?prompt is empty.*", "请写明要做什么，例如 a wooden chair。"),

@@ -10,10 +10,11 @@ import torch
 
 from tests.threed.solids import Solid, box, by_side, photograph
 from threed.errors import ReconstructionError, RequestError
+from threed.findings import is_closed
 from threed.fit import FitConfig
 from threed.orbit import OrbitVideo
 from threed.progress import STAGES, Progress
-from threed.reconstruct import ReconstructionSettings, is_closed, reconstruct
+from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.report import Report
 from threed.run_folder import RunFolder
 from threed.textured_mesh import read_own_glb

@@ -10,10 +10,10 @@ from tests.threed.solids import Solid, ball, plain
 from tests.threed.test_export import khronos
 from threed.errors import ReconstructionError
 from threed.export import glb_bytes
-from threed.file_size import budget_of, expected_bytes, faces_within, texture_kind
-from threed.glb import Encoding, moved, with_picture
+from threed.file_size import expected_bytes, faces_within
+from threed.findings import is_closed
+from threed.glb import Encoding, budget_of, moved, texture_kind, with_picture
 from threed.mesh import MeshConfig, extract_mesh
-from threed.reconstruct import is_closed
 from threed.size_budget import glb_within, unwrap_within
 from threed.texture import unwrap
 from threed.textured_mesh import TexturedMesh, read_own_glb

@@ -102,7 +102,7 @@ def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "num_values"), [("submit", 13), ("video_to_3d", 7), ("status", 2), ("jobs", 2)]
+    ("endpoint", "num_values"), [("submit", 14), ("video_to_3d", 7), ("status", 2), ("jobs", 2)]
 )
 def test_nothing_is_fetched_from_an_address_in_a_files_place(
     served: tuple[str, Desk], endpoint: str, num_values: int
@@ -156,7 +156,7 @@ def test_the_hosts_own_word_is_asked_first(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RequestError, match="cannot be checked"):
         check_words("a storm", moderate)
     with served_page(tmp_path, moderate=moderate) as (url, desk):
-        values = ["a dragon", 7, "embedded", 24, 0, 0, 0, 15, 1024, 20000, False, True, ""]
+        values = ["a dragon", 7, "embedded", 24, 0, 0, 0, 15, 1024, 20000, False, True, "", 0]
         body = json.dumps({"data": values}).encode()
         status, _, answer = ask(f"{url}/gradio_api/run/submit", body)
         assert status >= 400

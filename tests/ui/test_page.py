@@ -21,6 +21,7 @@ from pipelines.request import FRAMES_RANGE, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
 from ui.compose import read_requests
 from ui.desk import Desk
+from ui.mesh_settings import NUM_FIELDS
 from ui.page import Clerk, build_page
 from ui.panel import Visit, panel_values
 
@@ -110,7 +111,9 @@ def test_a_visitor_reaches_nobody_elses_job(desk: Desk) -> None:
     assert "count 2" in str(panel_values(desk, Visit(key=mine, chosen=job_id)))
     clerk = Clerk(desk)
     for act in ("again", "build", "resume", "rename", "delete", "share", "unshare", "choose"):
-        clerk.act(Visit(key=other), [None] * 3, {"act": act, "job": job_id, "text": "stolen"})
+        clerk.act(
+            Visit(key=other), [None] * NUM_FIELDS, {"act": act, "job": job_id, "text": "stolen"}
+        )
     assert desk.job(job_id, mine).title == "count 2"
     assert desk.job(job_id, mine).share is None
     waiting = desk.store.submit(GenerationRequest(prompt="count 1"), mine)
@@ -164,7 +167,7 @@ def test_a_made_up_press_changes_nothing_and_breaks_nothing(
 ) -> None:
     mine = desk.session(None)
     job_id = run_one(desk, mine)
-    Clerk(desk).act(Visit(key=mine), [None] * 3, pressed)
+    Clerk(desk).act(Visit(key=mine), [None] * NUM_FIELDS, pressed)
     assert [job.title for job in desk.jobs(mine)] == ["count 2"]
     assert desk.job(job_id, mine).state == "done"
 

@@ -11,7 +11,7 @@ from pipelines.models.catalogue import MODELS
 from pipelines.request import FRAMES_RANGE, GenerationRequest
 from threed.report import Report
 from ui.compose import EXAMPLES, MAX_REQUESTS, form_values, frames_words, read_requests
-from ui.cost import cost_html
+from ui.cost import cost_html, mesh_size
 from ui.downloads import downloads_html
 from ui.gallery import gallery_html
 from ui.live import latest_stage, preview_html
@@ -23,7 +23,7 @@ from ui.words import FIELD_LABELS, duration, listing, notice, roughly, sentence
 
 NASTY = Path('/cache/"><script>/a.glb')
 HOSTILE = '<img src=x onerror="alert(1)">'
-DEFAULTS = ("a chair", 0, "1", True, "embedded", 24, 0, 0, 15, 1024, 20_000, True)
+DEFAULTS = ("a chair", 0, "1", True, "embedded", 24, 0, 0, 15, 1024, 20_000, 0, True)
 
 
 def job(**changes: object) -> Job:
@@ -50,7 +50,7 @@ def job(**changes: object) -> Job:
 
 def test_the_untouched_form_is_the_default_request() -> None:
     assert read_requests(*DEFAULTS) == [GenerationRequest(prompt="a chair")]
-    emptied = ("a chair", None, None, True, "embedded", *[None] * 6, True)
+    emptied = ("a chair", None, None, True, "embedded", *[None] * 7, True)
     assert read_requests(*emptied) == [GenerationRequest(prompt="a chair")]
 
 
@@ -81,6 +81,7 @@ def test_a_requests_settings_fill_the_form_that_makes_it_again() -> None:
         elevation_deg=20.0,
         texture_size=512,
         max_faces=5000,
+        max_mb=1.5,
         video_only=True,
         distil=False,
     )
@@ -230,6 +231,17 @@ def test_the_cost_grows_with_what_is_asked_and_names_the_wait() -> None:
     whole = [GenerationRequest(prompt="a")]
     assert "with mesh in about 2 minutes" in cost_html(whole, measured, free, "en")
     assert roughly(3) == "a few seconds"
+
+
+def test_the_cost_names_the_files_size_and_what_a_limit_gives_up() -> None:
+    def words(max_mb: float | None, **settings: int) -> str:
+        return mesh_size(GenerationRequest(prompt="a", max_mb=max_mb, **settings), "en")
+
+    assert words(None) == "mesh file about 1.1 MB"
+    assert words(None, max_faces=200_000, texture_size=4096).startswith("mesh file about 1")
+    assert words(2.0) == "mesh file at most 2.0 MB"
+    assert "compressed or smaller texture" in words(1.0)
+    assert "at most 0.4 MB, with about 10,600 triangles" in words(0.4)
 
 
 def test_what_is_somebody_elses_has_no_presses_that_change_it() -> None:
