@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import threed.placement
 
 PROGRAM = "python -m threed"
-FACES, TEXTURE, SIZE, FOV_DEG, SEED = 20_000, 1024, 128, 40.0, 0
+FACES, TEXTURE, SIZE, SEED = 20_000, 1024, 128, 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,8 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fov-deg",
         type=float,
-        default=FOV_DEG,
-        help=f"vertical field of view of a clip's camera, degrees ({FOV_DEG:g})",
+        help="vertical field of view of a clip's camera, degrees (measured)",
     )
     parser.add_argument(
         "--size", type=int, default=SIZE, help=f"longer side of the frames used, pixels ({SIZE})"

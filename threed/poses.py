@@ -1,46 +1,62 @@
-"""Cameras for a clip that came without them: one turn about a still axis, in equal steps.
+"""Cameras for a clip that came without them: a turn about an upright axis, then each its own.
 
-What is assumed: the camera stands at one height and distance and looks the same way throughout,
-the object (or the camera) turns about the vertical through equal angles, and the clip shows whole
-turns. What is measured: the first frame's repetition at the end, pauses, cuts, the number of
-turns, the direction, the elevation unless it is told, the distance and where the axis stands in the
-picture. The field of view is told.
+What is assumed: a still object that a camera goes round at about one height and distance and at
+about one speed (or a still camera and a turntable). What is measured: the first frame's repetition
+at the end, pauses, cuts, the number of turns, the direction, the elevation and the field of view
+unless they are told, the axis and its slant in the picture, and each camera's deviation.
 
-Direction, turns and elevation are judged by trying them: each trial carves a coarse visual hull,
-and every pixel of the object is carried over that hull into the neighbouring frames. Under wrong
-cameras the hull lacks parts that the pictures show, and what it carries lands on other colours.
+Guesses are judged by trying them (`threed.agreement`), for outlines alone may not tell a turn from
+its mirror image. The best are refined by `threed.pose_refinement`, and the judgement is repeated.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from threed.cameras import Cameras, camera_rays, look_at_origin, project
+from threed.agreement import JUDGED_SIDE, misfit, shrink
+from threed.cameras import Cameras, camera_angles, camera_rays
+from threed.coherence import Outlines, outlines
+from threed.coherence import shortfall as find_shortfall
 from threed.errors import RequestError
+from threed.pose_refinement import POINTS_A_VIEW, WAVES, Turn, even_freedom, refined, root_shortfall
+from threed.turns import (
+    OPEN_TURNS,
+    STILL,
+    check_count,
+    check_unbroken,
+    frame_distances,
+    moving_frames,
+    moving_times,
+    possible_turns,
+)
 
-MIN_FRAMES = 8
-STILL = 0.02
-"""Frames of a still object differ by less: noise and compression."""
-PAUSE = 0.004
-"""Frames in a row that differ by less are a pause or a doubling."""
-JUDGED_SIDE = 64
 JUDGED_FRAMES = 24
-GRID = 40
-RAY_STEPS = 64
-JUDGED_STRIDE = 2
-"""Of the judged frames all carve, every second one is compared."""
+REFINED_SIDE = 128
 START_ELEVATION_DEG = 15.0
 COARSE_ELEVATIONS_DEG = (15.0, 0.0, 30.0, 45.0, -15.0, 60.0)
-MAX_TURNS = 6
 MOST_MISFIT = 0.35
 """Pictures that agree no better than this are no turn of one object; right cameras give a tenth."""
+HOPELESS = 0.6
+"""An even turn's misfit that no deviations of single cameras explain."""
+LEAST_TURNS = 0.75
+TRIALS_REFINED = 3
+CLEAN = 0.25
+"""Outlines are not known better, pixels."""
+CLEARLY = 0.8
+"""More freedom is granted where it leaves less than this share of the outlines' shortfall."""
+WAVE_SIZE = 0.15
+"""How far the turn's speed and height may run from even, radians."""
+MOTION_TURN, MOTION_SHIFT = 0.025, 0.025
+"""How far each camera may stray, radians and world units."""
 MARGIN = 1.03
 """How far the unit sphere stands off the widest silhouette."""
+USUAL_FOV_DEG = 40.0
+"""Where the search for an untold field of view starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +65,13 @@ class PoseConfig:
 
     elevation_deg: float | None = None
     """The camera's height above the object's middle, degrees, in [-80, 80]; None measures it."""
-    fov_deg: float = 40.0
-    """The camera's vertical field of view, degrees, in [5, 120]."""
+    fov_deg: float | None = None
+    """The camera's vertical field of view, degrees, in [5, 120]; None measures it."""
 
     def __post_init__(self) -> None:
         if self.elevation_deg is not None and not -80 <= self.elevation_deg <= 80:
             raise RequestError(f"elevation_deg is {self.elevation_deg:g}; can be -80 to 80")
-        if not 5 <= self.fov_deg <= 120:
+        if self.fov_deg is not None and not 5 <= self.fov_deg <= 120:
             raise RequestError(f"fov_deg is {self.fov_deg:g}; can be 5 to 120")
 
 
@@ -67,30 +83,44 @@ class OrbitPoses:
     """The frames that have a camera: without pauses and without the first frame's repetition."""
     cameras: Cameras
     """One camera a kept frame; the object lies inside the unit sphere."""
-    num_turns: int
-    """Whole turns that the clip shows."""
+    num_turns: float
+    """Turns that the clip shows, the step after the last frame counted."""
     counter_clockwise: bool
     """Whether the camera goes towards +x from the front, which is how a positive azimuth goes."""
     elevation_deg: float
     """As told or measured."""
     misfit: float
     """Mean disagreement of the pictures under these cameras, 0 is none and 1 is all."""
+    shortfall: float
+    """By how much the outlines' rays miss the object in other views, root mean square, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    turn: Turn
+    num_turns: float
+    misfit: float
 
 
 def find_orbit(
-    frames: Float[Tensor, "frame height width 4"], fov_y: float, config: PoseConfig
+    frames: Float[Tensor, "frame height width 4"],
+    fov_y: float,
+    config: PoseConfig,
+    indices: list[int] | None = None,
 ) -> OrbitPoses:
-    """Return cameras for a clip of whole turns about one still object.
+    """Return cameras for a clip that goes about one still object.
 
     Args:
         frames: Premultiplied RGBA in the order of the clip.
         fov_y: The frames' vertical field of view, radians; smaller than the clip's if cropped.
+            Where the config tells none, a guess to start from.
         config: What is told about the clip.
+        indices: Where each frame stood in the clip, which is when it was taken; None is evenly.
 
     Raises:
-        RequestError: Too few frames, nothing turns, or the frames are no whole turn of one object.
+        RequestError: Too few frames, nothing turns, or the frames are no turn about one object.
     """
-    _check_count(len(frames))
+    check_count(len(frames))
     small = shrink(frames, JUDGED_SIDE)
     distances = frame_distances(small)
     if float(distances.max()) < STILL:
@@ -98,90 +128,73 @@ def find_orbit(
             "nothing turns in the clip: all its frames show the same; a turn about the object is "
             "needed"
         )
-    kept = _moving_frames(distances)
-    _check_count(len(kept))
-    _check_one_turn(distances[kept][:, kept])
-    placing = _placing(frames[kept], fov_y)
-    judged = list(range(len(kept)))
-    if len(kept) > JUDGED_FRAMES:
-        judged = [index * len(kept) // JUDGED_FRAMES for index in range(JUDGED_FRAMES)]
+    kept = moving_frames(distances)
+    check_count(len(kept))
+    apart = distances[kept][:, kept]
+    check_unbroken(apart)
+    times = moving_times(kept, indices or list(range(len(frames))))
+    judged = _evenly(len(kept), JUDGED_FRAMES)
     pictures = small[kept][judged]
+    start = _first_guess(frames[kept], times, fov_y)
 
-    def trial(elevation_deg: float, turns: int) -> OrbitPoses:
-        cameras = placing.cameras(len(kept), math.radians(elevation_deg), turns, frames)
-        chosen = cameras[judged]
+    def judge(turn: Turn, num_turns: float) -> _Trial:
+        chosen = turn.cameras()[judged]
         # A rounded aspect ratio is no matter at this size.
         size = {"width": pictures.shape[2], "height": pictures.shape[1]}
-        return OrbitPoses(
-            kept=kept,
-            cameras=cameras,
-            num_turns=abs(turns),
-            counter_clockwise=turns > 0,
-            elevation_deg=elevation_deg,
-            misfit=misfit(pictures, replace(chosen, **size)),
+        return _Trial(
+            turn=turn, num_turns=num_turns, misfit=misfit(pictures, replace(chosen, **size))
         )
 
-    told = config.elevation_deg
-    best = trial(START_ELEVATION_DEG if told is None else told, 1)
-    for turns in _possible_turns(distances[kept][:, kept]):
-        for signed in (turns, -turns):
-            for elevation in COARSE_ELEVATIONS_DEG if told is None else (told,):
-                # More turns must agree clearly better, for a symmetric object allows them all.
-                asked = 0.8 if turns > best.num_turns else 0.99
-                found = trial(elevation, signed)
-                best = found if found.misfit < asked * best.misfit else best
-    for step in (7.5, 3.0) if told is None else ():
-        signed = best.num_turns if best.counter_clockwise else -best.num_turns
-        around = [trial(best.elevation_deg + side * step, signed) for side in (-1, 1)]
-        best = min([best, *around], key=lambda poses: poses.misfit)
-    if best.misfit > MOST_MISFIT:
-        elevation = "any elevation" if told is None else f"{told:g} degrees elevation"
+    elevations = COARSE_ELEVATIONS_DEG if config.elevation_deg is None else (config.elevation_deg,)
+    guesses = possible_turns(apart)
+    whole = bool(guesses)
+    trials = [
+        min(
+            (judge(_turned(start, turns, way, degrees), turns) for degrees in elevations),
+            key=lambda trial: trial.misfit,
+        )
+        for turns in guesses or OPEN_TURNS
+        for way in (1, -1)
+    ]
+    lines = outlines(shrink(frames[kept], REFINED_SIDE)[..., 3], POINTS_A_VIEW)
+    best = _best_refined(trials, lines, judged, judge, config)
+    shortfall = math.inf
+    if best.misfit < HOPELESS:
+        best, shortfall = _own_cameras(best, lines, judged, judge, config)
+    turned = _angle_turned(best.turn.cameras())
+    shown = abs(turned) / (2 * math.pi) * len(kept) / (len(kept) - 1)
+    if not whole and (shown < LEAST_TURNS or best.misfit > MOST_MISFIT):
         raise RequestError(
-            f"the frames do not agree with a turn about one object at {elevation}: it must keep "
-            "its shape, stand upright, turn evenly and stay whole in the picture"
+            "the clip does not end where it began: a whole turn about one object is needed"
         )
-    return best
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Placing:
-    """Where the turn's centre stands before the camera."""
-
-    toward: tuple[float, float]
-    """Tangent coordinates of the centre, x right and y up."""
-    radius: float
-    """Distance that makes the widest silhouette touch the unit sphere."""
-    fov_y: float
-
-    def cameras(
-        self,
-        count: int,
-        elevation: float,
-        turns: int,
-        frames: Float[Tensor, "frame height width 4"],
-    ) -> Cameras:
-        """Return cameras whose positions run round at an elevation; negative turns go back."""
-        azimuth = torch.arange(count) * (2 * math.pi * turns / count)
-        right, up = self.toward
-        length = math.sqrt(1 + right * right + up * up)
-        # The centre, seen from the camera and negated, in the camera's own axes. An upright camera
-        # that looks beside the centre is one that looks at it from another azimuth and elevation.
-        x, y, z = -right / length, -up / length, 1 / length
-        sine = max(-1.0, min(1.0, math.sin(elevation) / math.hypot(y, z)))
-        tilt = math.asin(sine) - math.atan2(y, z)
-        yaw = math.atan2(x, z * math.cos(tilt) - y * math.sin(tilt))
-        around = torch.full((count,), elevation), torch.full((count,), self.radius)
-        c2w = look_at_origin(azimuth - yaw, torch.full((count,), tilt), around[1])
-        c2w[:, :3, 3] = look_at_origin(azimuth, *around)[:, :3, 3]
-        return Cameras(
-            c2w=c2w,
-            fov_y=torch.full((count,), self.fov_y),
-            width=frames.shape[2],
-            height=frames.shape[1],
+    if best.misfit > MOST_MISFIT:
+        raise RequestError(
+            "the frames do not agree with a turn about one object: it must keep its shape, turn "
+            "about an upright axis without changing direction, and stay whole in the picture"
         )
+    return OrbitPoses(
+        kept=kept,
+        cameras=_in_unit_sphere(best.turn.cameras(), frames[kept]),
+        num_turns=shown,
+        counter_clockwise=turned > 0,
+        elevation_deg=math.degrees(float(best.turn.shape[1])),
+        misfit=best.misfit,
+        shortfall=shortfall,
+    )
 
 
-def _placing(frames: Float[Tensor, "frame height width 4"], fov_y: float) -> _Placing:
+def _evenly(count: int, most: int) -> list[int]:
+    return [index * count // most for index in range(most)] if count > most else [*range(count)]
+
+
+def _first_guess(
+    frames: Float[Tensor, "frame height width 4"], times: Float[Tensor, " frame"], fov_y: float
+) -> Turn:
+    """Return a turn of no angle at level height whose cameras see its centre where the object is.
+
+    Its distance makes the widest silhouette touch the unit sphere.
+    """
+    frames = shrink(frames, REFINED_SIDE)
     height, width = frames.shape[1:3]
     focal = 0.5 * height / math.tan(0.5 * fov_y)
     alpha = frames[..., 3]
@@ -202,134 +215,96 @@ def _placing(frames: Float[Tensor, "frame height width 4"], fov_y: float) -> _Pl
         [(column + 0.5 - 0.5 * width) / focal, (0.5 * height - row - 0.5) / focal], dim=-1
     )
     rays = F.normalize(F.pad(rays, (0, 1), value=1.0), dim=-1)
-    cosine = rays @ F.normalize(torch.tensor([right, up, 1.0]), dim=0)
-    widest = math.acos(min(1.0, float(cosine.min())))
-    return _Placing(toward=(right, up), radius=1 / (MARGIN * math.sin(widest)), fov_y=fov_y)
+    centre = F.normalize(torch.tensor([right, up, 1.0]), dim=0)
+    widest = math.acos(min(1.0, float((rays @ centre).min())))
+    # An object to the right is seen by a camera that looks to its left.
+    view = [-math.atan(up), math.atan(right), 0.0]
+    return Turn(
+        times=times,
+        shape=torch.tensor([0.0, 0.0, *view, math.log(focal)]),
+        waves=torch.zeros(WAVES, 2),
+        motions=torch.zeros(len(times), 6),
+        radius=1 / (MARGIN * math.sin(widest)),
+        width=width,
+        height=height,
+    )
 
 
-def _check_count(count: int) -> None:
-    if count < MIN_FRAMES:
-        raise RequestError(
-            f"the clip has {count} different frames; at least {MIN_FRAMES} of one whole turn are "
-            "needed"
-        )
+def _turned(start: Turn, num_turns: float, way: int, elevation_deg: float) -> Turn:
+    count = len(start.times)
+    shape = start.shape.clone()
+    shape[0] = way * 2 * math.pi * num_turns * (count - 1) / count
+    shape[1] = math.radians(elevation_deg)
+    return replace(start, shape=shape)
 
 
-def _moving_frames(distances: Float[Tensor, "frame other"]) -> list[int]:
-    """Return the frames without pauses, doublings and the first frame's repetition at the end."""
-    kept = [0]
-    for index in range(1, len(distances)):
-        if float(distances[kept[-1], index]) > PAUSE:
-            kept.append(index)
-    # A step beside the first frame is like its neighbours, but a repetition is no step at all.
-    while len(kept) > 3:
-        first, last = float(distances[0, kept[1]]), float(distances[kept[-2], kept[-1]])
-        if float(distances[0, kept[-1]]) > 0.35 * min(first, last):
-            break
-        kept.pop()
-    return kept
+def _best_refined(
+    trials: list[_Trial],
+    lines: Outlines,
+    judged: list[int],
+    judge: Callable[[Turn, float], _Trial],
+    config: PoseConfig,
+) -> _Trial:
+    """Return the trial that agrees best when its few numbers are refined on the judged frames."""
+    freedom = even_freedom(
+        fov_told=config.fov_deg is not None, elevation_told=config.elevation_deg is not None
+    )
+    trials = sorted(trials, key=lambda trial: trial.misfit)[:TRIALS_REFINED]
+    trials = [trial for trial in trials if trial.misfit < 2 * trials[0].misfit]
+    some = lines.select(judged)
+    best = None
+    for trial in sorted(trials, key=lambda trial: trial.num_turns):
+        turn, _ = refined(trial.turn.select(judged), some, freedom)
+        found = judge(replace(trial.turn, shape=turn.shape), trial.num_turns)
+        # More turns must agree clearly better, for a symmetric object allows them all.
+        asked = 0.8 if best is not None and trial.num_turns > 1.05 * best.num_turns else 1.0
+        if best is None or found.misfit < asked * best.misfit:
+            best = found
+    assert best is not None
+    return best
 
 
-def _check_one_turn(distances: Float[Tensor, "frame other"]) -> None:
-    steps = distances.diagonal(1)
-    largest, median = float(steps.max()), float(steps.median())
-    if largest > 5 * median and largest > 0.15:
-        raise RequestError(
-            f"the clip jumps between frames {int(steps.argmax())} and {int(steps.argmax()) + 1}: "
-            "one unbroken turn about the object is needed"
-        )
-    if float(distances[0, -1]) > 1.5 * largest:
-        raise RequestError(
-            "the clip does not end where it began: whole turns about the object are needed"
-        )
+def _own_cameras(
+    best: _Trial,
+    lines: Outlines,
+    judged: list[int],
+    judge: Callable[[Turn, float], _Trial],
+    config: PoseConfig,
+) -> tuple[_Trial, float]:
+    """Return the trial with waves and each camera's own motion, and the outlines' shortfall."""
+    even = even_freedom(
+        fov_told=config.fov_deg is not None, elevation_told=config.elevation_deg is not None
+    )
+    some = lines.select(judged)
+    turn, shortfall = refined(best.turn.select(judged), some, even)
+    # What is free follows the mattes' noise too: only what explains much more is taken.
+    waves = 0.0
+    waving, less = refined(turn, some, replace(even, waves=WAVE_SIZE))
+    if less < CLEARLY * shortfall:
+        turn, waves = waving, WAVE_SIZE
+    turn = replace(best.turn, shape=turn.shape, waves=turn.waves)
+    shortfall = root_shortfall(find_shortfall(lines, turn.cameras()))
+    if shortfall < CLEAN:
+        return judge(turn, best.num_turns), shortfall
+    motion = (MOTION_TURN, MOTION_SHIFT)
+    straying, less = refined(turn, lines, replace(even, waves=waves, motion=motion, num_steps=12))
+    if less < CLEARLY * shortfall:
+        turn, shortfall = straying, less
+    return judge(turn, best.num_turns), shortfall
 
 
-def _possible_turns(distances: Float[Tensor, "frame other"]) -> list[int]:
-    """Return the numbers of turns after which the pictures come again, one among them."""
-    count = len(distances)
-    mean = float(distances.sum()) / (count * (count - 1))
-    found = [1]
-    for turns in range(2, MAX_TURNS + 1):
-        lag = round(count / turns)
-        if lag >= MIN_FRAMES and float(distances.diagonal(lag).mean()) < 0.4 * mean:
-            found.append(turns)
-    return found
+def _angle_turned(cameras: Cameras) -> float:
+    """Return how far round the cameras go from first to last, radians."""
+    steps = camera_angles(cameras)[0].diff()
+    return float(torch.atan2(steps.sin(), steps.cos()).sum())
 
 
-def frame_distances(frames: Float[Tensor, "frame height width 4"]) -> Float[Tensor, "frame other"]:
-    """Return how much every two frames differ, as a share of the area that either covers."""
-    flat = rearrange(frames, "f h w c -> f (h w c)")
-    alpha = rearrange(frames[..., 3], "f h w -> f (h w)")
-    rows = []
-    for frame, cover in zip(flat, alpha, strict=True):
-        area = torch.maximum(alpha, cover).sum(dim=1).clamp(min=1e-6)
-        rows.append((flat - frame).abs().sum(dim=1) / (4 * area))
-    return torch.stack(rows)
-
-
-def carve(
-    alpha: Float[Tensor, "view height width"], cameras: Cameras
-) -> Float[Tensor, "plane row column"]:
-    """Return a coarse visual hull on [-1, 1]^3, z outermost: the least alpha that any view has."""
-    axis = (torch.arange(GRID) + 0.5) * (2 / GRID) - 1
-    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    points = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
-    pixels, _ = project(points, cameras)
-    least = torch.ones(len(points))
-    # Half a pixel wider, so that thin parts outlive a coarse grid and a small error of the pose.
-    alpha = 0.5 * (alpha + F.max_pool2d(alpha[None], 3, 1, 1)[0])
-    for picture, place in zip(alpha, pixels, strict=True):
-        least = torch.minimum(least, _sample(picture[..., None], place)[:, 0])
-    return least.view(GRID, GRID, GRID)
-
-
-def misfit(frames: Float[Tensor, "frame height width 4"], cameras: Cameras) -> float:
-    """Return how badly a turn's pictures agree under cameras, 0 is perfect.
-
-    Each pixel of the object counts 1 where the hull has no surface behind it, else the difference
-    of its colour from where that surface is seen in the frames before and after.
-    """
-    hull = carve(frames[..., 3], cameras)
+def _in_unit_sphere(cameras: Cameras, frames: Float[Tensor, "frame height width 4"]) -> Cameras:
+    """Return cameras of the frames' size, scaled such that all outlines fit the unit sphere."""
+    size = {"width": frames.shape[2], "height": frames.shape[1]}
+    cameras = replace(cameras, **size)
     origins, directions = camera_rays(cameras)
-    steps = torch.linspace(-1, 1, RAY_STEPS)
-    total, weight = 0.0, 0.0
-    for view in range(0, len(frames), JUDGED_STRIDE):
-        shown = frames[view, ..., 3] > 0.7
-        origin, direction = origins[view][shown], directions[view][shown]
-        # Depth runs through the unit sphere, measured from the point nearest to its centre.
-        middle = -(origin * direction).sum(dim=-1, keepdim=True)
-        points = origin[:, None] + direction[:, None] * (middle + steps)[..., None]
-        inside = (
-            F.grid_sample(hull[None, None], points[None, None], align_corners=False)[0, 0, 0] > 0.4
-        )
-        hit = inside.any(dim=1)
-        first = inside.int().argmax(dim=1)
-        surface = points[torch.arange(len(points)), first]
-        colour = frames[view][shown]
-        error = torch.zeros(len(points))
-        for other in ((view - 1) % len(frames), (view + 1) % len(frames)):
-            place, _ = project(surface, cameras[[other]])
-            error += 0.5 * (_sample(frames[other], place[0]) - colour).abs().mean(dim=-1)
-        total += float(torch.where(hit, error, torch.ones_like(error)).sum())
-        weight += len(points)
-    return total / max(weight, 1.0)
-
-
-def _sample(
-    picture: Float[Tensor, "height width channel"], place: Float[Tensor, "point 2"]
-) -> Float[Tensor, "point channel"]:
-    size = place.new_tensor([picture.shape[1], picture.shape[0]])
-    grid = (2 * place / size - 1)[None, None]
-    out = F.grid_sample(rearrange(picture, "h w c -> 1 c h w"), grid, align_corners=False)
-    return out[0, :, 0].T
-
-
-def shrink(
-    frames: Float[Tensor, "frame height width 4"], side: int
-) -> Float[Tensor, "frame rows columns 4"]:
-    """Return frames averaged down so that the longer side is at most `side`."""
-    height, width = frames.shape[1:3]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    small = F.interpolate(rearrange(frames, "f h w c -> f c h w"), size, mode="area")
-    return rearrange(small, "f c h w -> f h w c")
+    passing = torch.linalg.cross(origins, directions).norm(dim=-1)[frames[..., 3] > 0.5]
+    c2w = cameras.c2w.clone()
+    c2w[:, :3, 3] /= MARGIN * float(passing.max())
+    return replace(cameras, c2w=c2w)

@@ -17,7 +17,7 @@ from threed.dataset import Up, cameras_up, read_dataset
 from threed.errors import RequestError
 from threed.matte import matte
 from threed.orbit import OrbitVideo
-from threed.poses import PoseConfig, find_orbit
+from threed.poses import USUAL_FOV_DEG, OrbitPoses, PoseConfig, find_orbit
 from threed.resample import Lens, frame_size, object_extent, resample
 from threed.run_folder import read_orbit
 from threed.video_io import read_clip
@@ -50,6 +50,10 @@ class Source:
     """What was assumed or measured, a sentence each, for the user."""
     misfit: float | None = None
     """How badly the frames agree under cameras that were found, 0 is perfectly; None if given."""
+    frames: tuple[int, ...] | None = None
+    """Which frames of a clip's file the orbit has; None for what is no clip."""
+    fov_y: float | None = None
+    """The whole clip's vertical field of view, radians; the orbit's is that of its crop."""
 
 
 def read_source(path: Path | str, config: SourceConfig) -> Source:
@@ -81,7 +85,7 @@ def _read_turntable(path: Path, config: SourceConfig) -> Source:
     clip = read_clip(path)
     frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
-        return orbit_of_turn(frames, config, clip.num_source_frames)
+        return orbit_of_turn(frames, config, clip.num_source_frames, clip.indices)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
 
@@ -90,6 +94,7 @@ def orbit_of_turn(
     clip: UInt8[np.ndarray, "frame height width channel"],
     config: SourceConfig,
     num_source_frames: int | None = None,
+    indices: list[int] | None = None,
 ) -> Source:
     """Return the orbit that a clip of whole turns shows, its cameras found.
 
@@ -97,13 +102,16 @@ def orbit_of_turn(
         clip: Frames with straight alpha as a fourth channel, or without, before a plain background.
         config: How it is read.
         num_source_frames: Frames of the file that the clip was chosen from.
+        indices: Which of these the clip's frames are; None is evenly chosen.
 
     Raises:
         RequestError: No object stands out, or its frames are no turn about it.
     """
     pictures = _premultiplied(clip) if clip.shape[-1] == 4 else matte(clip)
-    frames, fov_y = _crop(pictures, math.radians(config.poses.fov_deg), config.size)
-    poses = find_orbit(frames, fov_y, config.poses)
+    told = config.poses.fov_deg
+    guess = math.radians(USUAL_FOV_DEG if told is None else told)
+    frames, fov_y = _crop(pictures, guess, config.size)
+    poses = find_orbit(frames, fov_y, config.poses, indices)
     frames = frames[poses.kept]
     orbit = OrbitVideo(
         albedo=frames[..., :3].contiguous(),
@@ -111,16 +119,31 @@ def orbit_of_turn(
         normals=None,
         cameras=poses.cameras,
     )
-    measured = "told" if config.poses.elevation_deg is not None else "measured"
-    turns = "one turn" if poses.num_turns == 1 else f"{poses.num_turns} turns"
-    way = "counter-clockwise" if poses.counter_clockwise else "clockwise"
-    count = num_source_frames or len(clip)
-    notes = (
-        f"{len(poses.kept)} of {count} frames, {turns}, the camera going {way} "
-        f"seen from above, elevation {poses.elevation_deg:g} degrees ({measured}), field of view "
-        f"{config.poses.fov_deg:g} degrees (told)",
+    # The crop has the same share of the whole frame's tangent plane, whatever the focal length.
+    found = math.tan(0.5 * float(poses.cameras.fov_y[0])) / math.tan(0.5 * fov_y)
+    whole = 2 * math.atan(found * math.tan(0.5 * guess))
+    return Source(
+        orbit=orbit,
+        up="y",
+        notes=(_note(poses, config.poses, whole, num_source_frames or len(clip)),),
+        misfit=poses.misfit,
+        frames=tuple(poses.kept if indices is None else [indices[i] for i in poses.kept]),
+        fov_y=whole,
     )
-    return Source(orbit=orbit, up="y", notes=notes, misfit=poses.misfit)
+
+
+def _note(poses: OrbitPoses, config: PoseConfig, fov_y: float, count: int) -> str:
+    turns = f"{poses.num_turns:.1f}".removesuffix(".0")
+    turns = "one turn" if turns == "1" else f"{turns} turns"
+    way = "counter-clockwise" if poses.counter_clockwise else "clockwise"
+    elevation, fov = (
+        "measured" if value is None else "told" for value in (config.elevation_deg, config.fov_deg)
+    )
+    return (
+        f"{len(poses.kept)} of {count} frames, {turns}, the camera going {way} "
+        f"seen from above, elevation {poses.elevation_deg:.3g} degrees ({elevation}), field of "
+        f"view {math.degrees(fov_y):.3g} degrees ({fov})"
+    )
 
 
 def _premultiplied(

@@ -48,6 +48,8 @@ class Clip:
     """Whether the clip itself says what is background."""
     num_source_frames: int
     """Frames in the file."""
+    indices: list[int]
+    """Which of these the clip's frames are."""
 
 
 def write_mp4(
@@ -117,7 +119,12 @@ def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MA
         ) from error
     if not frames:
         raise RequestError(f"{path} holds no video frames")
-    return Clip(frames=np.stack(frames), has_alpha=has_alpha, num_source_frames=count)
+    return Clip(
+        frames=np.stack(frames),
+        has_alpha=has_alpha,
+        num_source_frames=count,
+        indices=sorted(_chosen(count, max_frames))[: len(frames)],
+    )
 
 
 def clip_extent(path: Path) -> tuple[int, int, int, float]:

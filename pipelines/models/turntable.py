@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.errors import RequestError
+from threed.agreement import JUDGED_SIDE, misfit, shrink
 from threed.cameras import Cameras, orbit_cameras
 from threed.matte import matte
 from threed.orbit import OrbitVideo
-from threed.poses import JUDGED_SIDE, MOST_MISFIT, misfit, shrink
+from threed.poses import MOST_MISFIT, USUAL_FOV_DEG, PoseConfig
 from threed.source import SourceConfig, orbit_of_turn
 
 BACKGROUND = 0.85
@@ -51,7 +52,9 @@ def found_orbit(
     # Twice as dense as the orbit, so that the repeated first frame is a small part of a step.
     chosen = np.linspace(0, len(clip) - 1, min(len(clip), 2 * num_frames + 1)).round().astype(int)
     try:
-        source = orbit_of_turn(clip[chosen], SourceConfig(size=clip.shape[1]))
+        source = orbit_of_turn(
+            clip[chosen], SourceConfig(size=clip.shape[1], poses=PoseConfig(fov_deg=USUAL_FOV_DEG))
+        )
     except RequestError as error:
         return kept_as_clip(clip, num_frames, elevation_deg, str(error))
     orbit = source.orbit

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from tests.threed.balls import BALLS, balls, turn
+from threed.agreement import misfit
 from threed.cameras import camera_angles, camera_rays, orbit_cameras, project
 from threed.errors import RequestError
-from threed.poses import PoseConfig, find_orbit, misfit
+from threed.poses import PoseConfig, find_orbit
 
 
 def find(frames: torch.Tensor, **config: float):
@@ -18,11 +19,11 @@ def find(frames: torch.Tensor, **config: float):
 def test_direction_and_elevation_are_found(way: int, elevation: float) -> None:
     frames = turn(elevation_deg=elevation)
     poses = find(frames if way > 0 else frames.flip(0))
-    assert poses.counter_clockwise == (way > 0) and poses.num_turns == 1
-    assert abs(poses.elevation_deg - elevation) <= 7.5
+    assert poses.counter_clockwise == (way > 0) and abs(poses.num_turns - 1) < 0.01
+    assert abs(poses.elevation_deg - elevation) <= 2.0
     azimuth, _, _ = camera_angles(poses.cameras)
     step = torch.remainder(azimuth.diff() * way, 2 * math.pi)
-    torch.testing.assert_close(step, torch.full_like(step, 2 * math.pi / 16))
+    torch.testing.assert_close(step, torch.full_like(step, 2 * math.pi / 16), atol=2e-3, rtol=0)
 
 
 def test_the_object_lies_in_the_unit_sphere_and_touches_it_nearly() -> None:
@@ -46,19 +47,19 @@ def test_an_axis_beside_the_middle_is_seen_to_be_there() -> None:
     torch.testing.assert_close(
         rotation @ rotation.mT, torch.eye(3).expand(16, 3, 3), atol=1e-5, rtol=0
     )
-    assert float(rotation[:, 1, 0].abs().max()) < 1e-6, "the cameras stand upright"
+    assert float(rotation[:, 1, 0].abs().max()) < 0.01, "the cameras stand upright"
 
 
 def test_repetition_and_pauses_are_dropped() -> None:
     frames = turn()
     held = torch.cat([frames[:1].repeat(3, 1, 1, 1), frames[1:], frames[:1]])
     poses = find(held, elevation_deg=15.0)
-    assert poses.kept == [0, *range(3, 18)] and poses.num_turns == 1
+    assert poses.kept == [0, *range(3, 18)] and abs(poses.num_turns - 1) < 0.01
 
 
 def test_two_turns_are_counted() -> None:
     poses = find(turn(12).repeat(2, 1, 1, 1), elevation_deg=15.0)
-    assert poses.num_turns == 2 and poses.counter_clockwise
+    assert abs(poses.num_turns - 2) < 0.02 and poses.counter_clockwise
 
 
 def test_true_cameras_fit_better_than_all_others() -> None:
