@@ -79,6 +79,9 @@ class Exports:
                     data = known.make(folder)
                     path.parent.mkdir(parents=True)
                     path.write_bytes(data)
+                except FileNotFoundError:
+                    # Runs of earlier versions have no picture of their report.
+                    continue
                 except (OSError, RequestError, ValueError):
                     # The job may have been deleted meanwhile; the other formats are not to suffer.
                     logger.exception("no %s could be made", known.name)

@@ -3,13 +3,15 @@
 import html
 
 from pipelines.jobs.records import Job
+from ui.light import surroundings_address
 from ui.tongues import Language, say
 from ui.words import button
 
 VIEWS = ("lit", "colour", "matte", "wires")
 # The camera of the default orbit (`threed.cameras`), so that mesh and video look the same.
 RADIUS, FOV_DEG = 3.2, 40
-EXPOSURE = 0.8
+# 1 shows a texture that holds its light already just as it is.
+EXPOSURE, EXPOSURES = 1, (0.25, 2)
 
 
 def viewer_html(
@@ -25,21 +27,28 @@ def viewer_html(
     """
     alt = html.escape(say(language, "mesh_of", title=job.title))
     polar = 90 - job.request.elevation_deg
-    camera = f'camera-orbit="0deg {polar:g}deg auto"'
-    if framed:
-        camera = (
-            f'camera-orbit="0deg {polar:g}deg {RADIUS}m" camera-target="0m 0m 0m" '
-            f'field-of-view="{FOV_DEG}deg" min-camera-orbit="auto 0deg 1m" '
-            f'max-camera-orbit="auto 180deg 8m" min-field-of-view="10deg" max-field-of-view="45deg"'
-        )
-    viewer = (
+    camera = orbit_camera(polar) if framed else f'camera-orbit="0deg {polar:g}deg auto"'
+    return viewer_element(source, alt, camera), _tools(job, language, framed)
+
+
+def orbit_camera(polar_deg: float) -> str:
+    """Return the attributes for the camera of the default orbit, so far from straight above."""
+    return (
+        f'camera-orbit="0deg {polar_deg:g}deg {RADIUS}m" camera-target="0m 0m 0m" '
+        f'field-of-view="{FOV_DEG}deg" min-camera-orbit="auto 0deg 1m" '
+        'max-camera-orbit="auto 180deg 8m" min-field-of-view="10deg" max-field-of-view="45deg"'
+    )
+
+
+def viewer_element(source: str, alt: str, camera: str) -> str:
+    """Return the model-viewer element, in the light of the video; the values are escaped."""
+    return (
         f'<model-viewer src="{source}" alt="{alt}" loading="eager" camera-controls {camera} '
-        'touch-action="pan-y" interaction-prompt="none" tone-mapping="neutral" '
-        f'environment-image="neutral" exposure="{EXPOSURE}" '
+        'touch-action="pan-y" interaction-prompt="none" tone-mapping="linear" '
+        f'environment-image="{surroundings_address()}" exposure="{EXPOSURE}" '
         'shadow-intensity="0.5" shadow-softness="0.9" '
         'interpolation-decay="80"></model-viewer>'
     )
-    return viewer, _tools(job, language, framed)
 
 
 def _tools(job: Job, language: Language, framed: bool) -> str:
@@ -60,7 +69,7 @@ def _tools(job: Job, language: Language, framed: bool) -> str:
         f'<fieldset class="views"><legend>{say(language, "view")}</legend>{views}</fieldset>'
         f"{in_step if framed else ''}"
         f'<label class="light">{say(language, "light")}<input type="range" data-tool="light" '
-        f'min="0.2" max="1.8" step="0.05" value="{EXPOSURE}"></label>'
+        f'min="{EXPOSURES[0]}" max="{EXPOSURES[1]}" step="0.05" value="{EXPOSURE}"></label>'
         f'<p class="dimensions">{say(language, "size")}: <span data-text="{size}">…</span></p>'
         f'<p class="help">{say(language, "viewer_help")}</p>'
         f'<div class="acts"><button type="button" class="act quiet" data-tool="fullscreen">'

@@ -1,3 +1,5 @@
+import base64
+import math
 import string
 from pathlib import Path
 
@@ -9,11 +11,13 @@ from pipelines.jobs.previews import encode_preview
 from pipelines.jobs.records import Job, KnownThings, Standing
 from pipelines.models.catalogue import MODELS
 from pipelines.request import FRAMES_RANGE, GenerationRequest
+from threed import orbit
 from threed.report import Report
 from ui.compose import EXAMPLES, MAX_REQUESTS, form_values, frames_words, read_requests
 from ui.cost import cost_html, mesh_size
 from ui.downloads import downloads_html
 from ui.gallery import gallery_html
+from ui.light import KEY_LIGHT, surroundings, surroundings_address
 from ui.live import latest_stage, preview_html
 from ui.progress import known_html, status_html
 from ui.report import report_html
@@ -266,3 +270,28 @@ def test_downloads_name_each_format_and_its_size(tmp_path: Path) -> None:
     assert "1.2 MB" in shown
     assert say("en", "preparing") in shown
     assert downloads_html({}, True, "en") == ""
+
+
+def test_the_viewers_light_comes_from_where_the_videos_does() -> None:
+    """The brightest of the surroundings lies where the video's key light stands."""
+    assert KEY_LIGHT == orbit.KEY_LIGHT
+    light = surroundings()
+    row, column = np.unravel_index(light.argmax(), light.shape)
+    elevation = math.pi * (0.5 - (row + 0.5) / light.shape[0])
+    azimuth = 2 * math.pi * ((column + 0.5) / light.shape[1] - 0.5)
+    x, z = (math.cos(elevation) * part for part in (math.cos(azimuth), math.sin(azimuth)))
+    towards = np.array([x, math.sin(elevation), z]) @ orbit.KEY_LIGHT
+    assert towards / np.linalg.norm(orbit.KEY_LIGHT) > math.cos(math.radians(6))
+    # The ground is darker than the sky, and nothing is black.
+    assert 0 < light[-1].max() < light[0].min()
+
+
+def test_the_viewers_light_is_a_radiance_picture_of_itself() -> None:
+    address = surroundings_address()
+    head, _, pixels = base64.b64decode(address.split(",")[1].removesuffix("#.hdr")).partition(
+        b"-Y 32 +X 64\n"
+    )
+    assert head.startswith(b"#?RADIANCE")
+    rgbe = np.frombuffer(pixels, np.uint8).reshape(32, 64, 4).astype(float)
+    found = rgbe[..., 0] / 256 * 2.0 ** (rgbe[..., 3] - 128)
+    np.testing.assert_allclose(found, surroundings(), rtol=1 / 128)
