@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -156,14 +157,19 @@ def _files_loaded_by(name: str) -> Iterator[Path]:
         yield from (p for p in (stem / "__init__.py", stem.with_suffix(".py")) if p.is_file())
 
 
-def test_the_page_process_loads_neither_torch_nor_diffusers() -> None:
+def test_the_page_process_loads_neither_torch_nor_diffusers(tmp_path: Path) -> None:
     code = (
         "import app, sys; app.build_app(); "
         "heavy = {'torch', 'diffusers', 'transformers', 'open3d'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"LATHE_RUNS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]
 

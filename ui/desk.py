@@ -5,11 +5,8 @@ share's token reaches one job, to look at it. What comes from a browser may be a
 ids and tokens are `object` here.
 """
 
-import atexit
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +21,7 @@ from pipelines.jobs.executor import Executor
 from pipelines.jobs.memory import check_memory, machine_bytes
 from pipelines.jobs.records import Job, Standing
 from pipelines.jobs.store import SESSION_PATTERN, JobStore, new_session
+from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
@@ -38,12 +36,8 @@ NOT_YOURS = "there is no such job of yours"
 
 
 def runs_root() -> Path:
-    """Return the folder for all runs: LATHE_RUNS, or a fresh one that goes with this process."""
-    if named := os.environ.get("LATHE_RUNS"):
-        return Path(named)
-    root = Path(tempfile.mkdtemp(prefix="lathe-runs-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return root
+    """Return the folder for all runs: LATHE_RUNS, else `runs` beside the program."""
+    return Path(os.environ.get("LATHE_RUNS") or PROJECT_ROOT / "runs")
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from pipelines.jobs.database import FILE_NAME
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inline import InlineExecutor
 from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import Supervisor
+from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.request import GenerationRequest
 from tests.pipelines.clockwork import Clockwork
-from ui.desk import Desk
+from ui.desk import Desk, runs_root
 
 VIDEO = GenerationRequest(prompt="count 2", video_only=True)
 
@@ -38,6 +38,16 @@ def run_next(desk: Desk) -> None:
 def test_both_executors_meet_the_protocol(desk: Desk) -> None:
     assert isinstance(desk.executor, Executor)
     assert isinstance(InlineExecutor(desk.store, Clockwork()), Executor)
+
+
+def test_the_next_start_of_the_program_finds_what_this_one_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("LATHE_RUNS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert runs_root() == PROJECT_ROOT / "runs"
+    monkeypatch.setenv("LATHE_RUNS", str(tmp_path))
+    assert runs_root() == tmp_path
 
 
 @pytest.mark.parametrize(

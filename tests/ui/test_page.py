@@ -44,7 +44,7 @@ def run_one(desk: Desk, session: str, prompt: str = "count 2") -> str:
     return job_id
 
 
-def test_the_pages_process_loads_nothing_heavy() -> None:
+def test_the_pages_process_loads_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys, app\n"
         "before = [name for name in sys.modules if name == 'pipelines.models.embedded']\n"
@@ -56,6 +56,7 @@ def test_the_pages_process_loads_nothing_heavy() -> None:
         capture_output=True,
         text=True,
         cwd=PROJECT_ROOT,
+        env=os.environ | {"LATHE_RUNS": str(tmp_path)},
         check=True,
     )
     assert done.stdout.strip() == "[] []"
