@@ -18,6 +18,7 @@ from threed.errors import ReconstructionError
 from threed.manifold import part_touching_sheets
 
 MIN_FACES = 500
+MAX_RESOLUTION = 512
 # Fine samples between two coarse ones, and points that one call of the field gets at most.
 COARSE_STRIDE = 4
 CHUNK = 1 << 19
@@ -61,12 +62,20 @@ class MeshConfig:
     def __post_init__(self) -> None:
         if self.max_faces < MIN_FACES:
             raise ValueError(f"max_faces is {self.max_faces}; at least {MIN_FACES}")
-        if not 16 <= self.resolution <= 512:
-            raise ValueError(f"resolution is {self.resolution}; allowed are 16 to 512")
+        if not 16 <= self.resolution <= MAX_RESOLUTION:
+            raise ValueError(f"resolution is {self.resolution}; allowed are 16 to {MAX_RESOLUTION}")
         if not 0 <= self.min_part_share < 1:
             raise ValueError(f"min_part_share is {self.min_part_share}; it must lie in [0, 1)")
         if not 0 <= self.smoothing_rounds <= 100:
             raise ValueError(f"smoothing_rounds is {self.smoothing_rounds}; allowed are 0 to 100")
+
+
+def resolution_for(max_faces: int) -> int:
+    """Return the grid cells that it takes for a slender object to have so many faces at all."""
+    # The level set of a pole has some 1.7 faces for each square of the resolution, of a ball more
+    # than thrice that; memory grows with its cube.
+    usual, most = MeshConfig().resolution, 320
+    return int(min(most, max(usual, usual * (max_faces / 34_000) ** 0.5)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from threed.field import Field
 from threed.file_size import check_megabytes
 from threed.findings import compare_view, find
 from threed.fit import FitConfig, FitStep, fit
-from threed.mesh import MIN_FACES, MeshConfig, extract_mesh
+from threed.mesh import MIN_FACES, MeshConfig, extract_mesh, resolution_for
 from threed.orbit import OrbitVideo
 from threed.preview import turntable, write_webp
 from threed.progress import Progress, Stage
@@ -179,7 +179,9 @@ def _mesh(
     light_baked = orbit.normals is None
     yield _progress("mesh", 0, 2, "taking the surface")
     with _timed("mesh", seconds):
-        mesh = extract_mesh(fitted, MeshConfig(max_faces=settings.max_faces))
+        resolution = resolution_for(settings.max_faces)
+        config = MeshConfig(max_faces=settings.max_faces, resolution=resolution)
+        mesh = extract_mesh(fitted, config)
     yield _progress("mesh", 1, 2, f"unwrapping {len(mesh.faces):,} faces")
     with _timed("mesh", seconds):
         unwrapped = unwrap_within(mesh, settings.max_mb)

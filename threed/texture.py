@@ -126,7 +126,11 @@ def bake(mesh: UnwrappedMesh, field: Surface, orbit: OrbitVideo, size: int) -> T
 def _texels(
     uv: Float[Tensor, "vertex 2"], faces: Int[Tensor, "face 3"], size: int
 ) -> tuple[tuple[Int[Tensor, " texel"], Float[Tensor, "texel 3"]], Bool[Tensor, "size size"]]:
-    """Return face and barycentric weights of each covered texel's centre, and which are covered."""
+    """Return face and barycentric weights of each covered texel's centre, and which are covered.
+
+    A face so thin that it lies between the centres, perhaps a chart of its own, covers the texel
+    of its own middle if no other does: else it would show another chart's colour.
+    """
     # The chart plane seen by a camera whose picture is just the unit square: at a constant depth
     # a perspective view is an affine map.
     flat = torch.cat([uv - 0.5, torch.zeros_like(uv[:, :1])], dim=-1)
@@ -134,8 +138,17 @@ def _texels(
     c2w[:, 2, 3] = 0.5
     fov = torch.full((1,), math.pi / 2, device=uv.device)
     fragments = rasterize(flat, faces, Cameras(c2w=c2w, fov_y=fov, width=size, height=size))
-    covered = fragments.face[0] >= 0
-    return (fragments.face[0][covered], fragments.barycentric[0][covered]), covered
+    face, barycentric = fragments.face[0], fragments.barycentric[0]
+    middle = uv[faces].mean(dim=1)
+    place = torch.stack([1 - middle[:, 1], middle[:, 0]], dim=1) * size
+    row, column = place.long().clamp(0, size - 1).unbind(dim=1)
+    missed = (face[row, column] < 0).nonzero()[:, 0]
+    row, column = row[missed], column[missed]
+    # Of several faces in one texel the highest index wins, on every device.
+    face.view(-1).scatter_reduce_(0, row * size + column, missed, "amax")
+    barycentric[row, column] = 1 / 3
+    covered = face >= 0
+    return (face[covered], barycentric[covered]), covered
 
 
 def _colour_from_frames(

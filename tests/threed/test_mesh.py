@@ -7,7 +7,7 @@ import trimesh
 
 from tests.threed.solids import Solid, ball, box, plain, union
 from threed.errors import ReconstructionError
-from threed.mesh import Mesh, MeshConfig, extract_mesh
+from threed.mesh import Mesh, MeshConfig, extract_mesh, resolution_for
 
 GREY = plain(0.5, 0.5, 0.5)
 SMALL = MeshConfig(resolution=64, max_faces=4000)
@@ -92,3 +92,16 @@ def test_field_without_surface_says_what_to_try(value: float) -> None:
 def test_wrong_config_names_the_field() -> None:
     with pytest.raises(ValueError, match="max_faces is 10"):
         MeshConfig(max_faces=10)
+
+
+@pytest.mark.parametrize("max_faces", [20_000, 60_000])
+def test_a_slender_solid_has_the_faces_that_were_asked_for(max_faces: int) -> None:
+    """A pole has few faces for its length, so a larger budget needs a finer grid."""
+
+    def pole(points: torch.Tensor) -> torch.Tensor:
+        across = points[..., [0, 2]].norm(dim=-1) - 0.22
+        return torch.maximum(across, points[..., 1].abs() - 0.9)
+
+    config = MeshConfig(max_faces=max_faces, resolution=resolution_for(max_faces))
+    mesh = extract_mesh(Solid(distance=pole, colour=GREY), config)
+    assert 0.95 * max_faces <= len(mesh.faces) <= max_faces

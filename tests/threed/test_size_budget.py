@@ -1,5 +1,8 @@
 """Files that stay within a limit, and what is given up for it."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,11 @@ from threed.file_size import expected_bytes, faces_within
 from threed.findings import is_closed
 from threed.glb import Encoding, budget_of, moved, texture_kind, with_picture
 from threed.mesh import MeshConfig, extract_mesh
-from threed.size_budget import glb_within, unwrap_within
+from threed.size_budget import ENCODINGS, glb_within, unwrap_within
 from threed.texture import unwrap
 from threed.textured_mesh import TexturedMesh, read_own_glb
+
+THREE = Path(__file__).with_name("gltf_three.mjs")
 
 
 def rough(side: int) -> TexturedMesh:
@@ -100,6 +105,30 @@ def test_flat_colours_survive_the_encodings(tmp_path: Path, encoding: Encoding, 
     # In the middle of each patch; chroma is coarser than the picture in WebP.
     middle = np.abs(found - flat)[12::32, 12::32]
     assert middle.max() <= error
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS[:3])
+def test_three_js_sees_the_mesh_where_it_stands_with_its_picture(
+    tmp_path: Path, encoding: Encoding
+) -> None:
+    mesh, path = egg(), tmp_path / "mesh.glb"
+    picture = encoding.encode(mesh.texture)
+    data = glb_bytes(mesh, unlit=False, extras={})
+    path.write_bytes(with_picture(data, picture, encoding.kind))
+    node = shutil.which("node")
+    assert node is not None, "three.js needs Node.js"
+    run = subprocess.run([node, THREE, path], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, f"{run.stderr}\nrun `npm ci` in tests/ first"
+    seen = json.loads(run.stdout)
+    (body,) = seen["meshes"]
+    assert body["triangles"] == len(mesh.faces)
+    assert body["picture"] == [f"image/{encoding.kind}", len(picture)]
+    assert (body["material"], body["colourSpace"]) == ("MeshStandardMaterial", "srgb")
+    np.testing.assert_allclose(seen["low"], mesh.vertices.min(axis=0), atol=1e-6)
+    np.testing.assert_allclose(seen["high"], mesh.vertices.max(axis=0), atol=1e-6)
+    # glTF, as three.js, counts v from the picture's top.
+    uv = np.array(body["uv"]).reshape(-1, 2)
+    np.testing.assert_allclose(uv, mesh.uv[:4] * [1, -1] + [0, 1], atol=1e-6)
 
 
 def test_moving_a_mesh_leaves_its_picture_as_it_was(tmp_path: Path) -> None:
