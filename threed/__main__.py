@@ -1,6 +1,7 @@
 """A turntable clip to a textured mesh, without any diffusion model.
 
     python -m threed turntable.mp4 --out out/
+    python -m threed export out/ stl --size-mm 80       the mesh in another format
 
 The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 """
@@ -37,7 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog=PROGRAM,
         description="Make a textured mesh from views of one object taken all around it.",
-        epilog="A run that was interrupted goes on when the same command is given again.",
+        epilog="A run that was interrupted goes on when the same command is given again. "
+        "'python -m threed export --help' makes other formats of a finished one.",
     )
     parser.add_argument(
         "source",
@@ -249,6 +251,11 @@ def _place(folder: RunFolder, origin: "threed.placement.Origin", up: "threed.dat
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv)[:1] == ["export"]:
+        from threed.export_command import main as export
+
+        return export(list(argv)[1:])
     arguments = build_parser().parse_args(argv)
     try:
         run(arguments)

@@ -4,7 +4,8 @@ Everything is made from a run folder's own files. Importing this loads no torch,
 convert in its own process.
 
 OBJ, PLY and USDZ stand in the mesh's own coordinates, +y up. STL knows no unit and goes to
-printers, which count millimetres and build along z: there the mesh is stood up, `PRINT_MM` long.
+printers, which count millimetres and build along z: there the mesh is stood up, `PRINT_MM` long
+unless told.
 """
 
 import io
@@ -76,12 +77,12 @@ def ply_bytes(mesh: TexturedMesh) -> bytes:
     return ("\n".join(header) + "\n").encode() + rows.tobytes() + faces.tobytes()
 
 
-def stl_bytes(mesh: TexturedMesh) -> bytes:
-    """Return a binary STL for a printer: +z up, standing on z = 0, `PRINT_MM` along its longest."""
+def stl_bytes(mesh: TexturedMesh, size_mm: float = PRINT_MM) -> bytes:
+    """Return a binary STL for a printer: +z up, standing on z = 0, `size_mm` along its longest."""
     upright = mesh.vertices[:, [0, 2, 1]] * np.float32([1, -1, 1])  # pyright: ignore[reportArgumentType]
     low, high = upright.min(axis=0), upright.max(axis=0)
     middle = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
-    placed = (upright - middle) * (PRINT_MM / max(float((high - low).max()), 1e-12))
+    placed = (upright - middle) * (size_mm / max(float((high - low).max()), 1e-12))
     corners = placed[mesh.faces].astype("<f4")
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)

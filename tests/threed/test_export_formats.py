@@ -11,6 +11,7 @@ from PIL import Image
 from pxr import Usd, UsdGeom, UsdValidation
 
 from tests.threed.egg import egg
+from threed.__main__ import main
 from threed.cameras import orbit_cameras
 from threed.dataset import read_dataset
 from threed.errors import RequestError
@@ -23,6 +24,7 @@ from threed.export_formats import (
     gif_bytes,
     obj_bytes,
     ply_bytes,
+    png_bytes,
     stl_bytes,
     vertex_colours,
     webp_bytes,
@@ -47,6 +49,7 @@ def run(mesh: TexturedMesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_orbit(folder, OrbitVideo(**{**vars(orbit), "normals": None}))
     export_glb(mesh, folder / "mesh.glb", unlit=False, extras={})
     write_webp(turntable(mesh, num_frames=12, size=64), folder / "preview.webp")
+    (folder / "report.png").write_bytes(png_bytes(mesh.texture))
     return folder
 
 
@@ -149,3 +152,21 @@ def test_the_same_run_makes_the_same_bytes(run: Path) -> None:
         assert known.make(run) == known.make(run), known.name
         assert find_format(known.name) is known
     assert find_format("../../mesh.glb") is None
+
+
+def test_the_command_line_prints_to_the_size_that_is_asked_for(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = tmp_path / "run" / ".stages"
+    records.mkdir(parents=True)
+    (records / "mesh.done.json").write_text('["mesh.glb"]')
+    (tmp_path / "run" / "mesh.glb").write_bytes((run / "mesh.glb").read_bytes())
+    out = tmp_path / "print.stl"
+    command = ["export", str(tmp_path / "run"), "stl", "--out", str(out)]
+    assert main([*command, "--size-mm", "42.5"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert trimesh.load(out).extents.max() == pytest.approx(42.5, rel=1e-5)
+    assert main([*command, "--size-mm", "0"]) == 2
+    assert "size_mm is 0.0; it must be a number from 1 to 10000" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), "glb"]) == 2
+    assert "no run that has a finished mesh" in capsys.readouterr().err
