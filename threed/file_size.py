@@ -6,7 +6,7 @@ from dataclasses import dataclass
 BYTES_A_MB = 1_000_000
 MOST_FACES = 10_000_000
 MB_RANGE = (0.1, 1000.0)
-GEOMETRY_SHARE = 0.7
+GEOMETRY_SHARE = 0.8
 """Of a file with a limit, what triangles may take of it."""
 VERTEX_BYTES, CORNER_BYTES, SHORT_VERTICES = 32, 2, 0xFFFF
 """Of a vertex, and of a face's corner as long as there are fewer vertices than this."""

@@ -181,8 +181,9 @@ def view_numbers(views: Sequence[int]) -> str:
 def _weak_words(run: WeakViews) -> str:
     names = [side if side in ("front", "back") else f"{side} side" for side in run.sides]
     names = [{"above side": "top", "below side": "underside"}.get(name, name) for name in names]
+    if len(run.views) == 1:
+        seen = f" ({names[0]})" if names else ""
+        return f"view {view_numbers(run.views)}{seen} disagrees with the rest ({run.psnr:.1f} dB)"
     what = " and ".join(f"the {name}" for name in names) or "what they show"
-    several = len(run.views) > 1
-    start = f"view{'s' if several else ''} {view_numbers(run.views)}"
-    verb = "disagree" if several else "disagrees"
-    return f"{start} {verb} with the rest ({run.psnr:.1f} dB): {what} may be soft"
+    numbers = view_numbers(run.views)
+    return f"views {numbers} disagree with the rest ({run.psnr:.1f} dB): {what} may be soft"

@@ -3,6 +3,7 @@
 import html
 from pathlib import Path
 
+from threed.file_size import BYTES_A_MB
 from threed.report import GOOD_PSNR, MAX_NAMED, POOR_PSNR, Report, WeakViews, view_numbers
 from threed.report_picture import bar_share, grade
 from ui.pictures import texture_picture, thumbnail
@@ -37,14 +38,17 @@ def verdict_words(report: Report, language: Language) -> str:
         return report.verdict
     good, rough = report.mean_psnr >= GOOD_PSNR, report.mean_psnr >= POOR_PSNR
     words = say(language, "verdict_good" if good else "verdict_rough" if rough else "verdict_poor")
-    return words + "".join(_weak_words(run, language) for run in report.weak()[:MAX_NAMED])
+    words += "".join(_weak_words(run, language) for run in report.weak()[:MAX_NAMED])
+    if report.budget is not None:
+        size = megabytes(round(report.budget.max_mb * BYTES_A_MB))
+        words += say(language, "held_within", size=size)
+    return words
 
 
 def _weak_words(run: WeakViews, language: Language) -> str:
     sides = listing([say(language, f"side_{side}") for side in run.sides], language)
-    return say(
-        language, "weak_views", views=view_numbers(run.views), psnr=f"{run.psnr:.1f}", sides=sides
-    )
+    key = "weak_view" if len(run.views) == 1 else "weak_views"
+    return say(language, key, views=view_numbers(run.views), psnr=f"{run.psnr:.1f}", sides=sides)
 
 
 def _views_chart(report: Report, folder: Path, language: Language) -> str:

@@ -173,6 +173,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Views {views} disagree with the rest ({psnr} dB): {sides} may be soft.",
         "视角 {views} 与其余不符（{psnr} dB）：{sides}可能模糊。",
     ),
+    "weak_view": (
+        "View {views} ({sides}) disagrees with the rest ({psnr} dB).",
+        "视角 {views}（{sides}）与其余不符（{psnr} dB）。",
+    ),
+    "held_within": ("The file is held to {size}.", "文件已限制在 {size} 以内。"),
     "side_front": ("front", "正面"),
     "side_right": ("right side", "右侧"),
     "side_back": ("back", "背面"),

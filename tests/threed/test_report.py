@@ -85,7 +85,7 @@ def test_a_run_over_the_turns_end_is_one_and_the_worst_comes_first() -> None:
     assert (side.views, side.sides) == ((6,), ("right",))
     assert (front.views, front.sides) == ((23, 0, 1), ("front",))
     words = verdict(psnr, turn(), watertight=True, light_baked=False)
-    assert "View 7 disagrees with the rest (12.0 dB): the right side may be soft." in words
+    assert "View 7 (right side) disagrees with the rest (12.0 dB)." in words
     assert "Views 24 to 2 disagree" in words
 
 

@@ -245,7 +245,7 @@ def test_the_cost_names_the_files_size_and_what_a_limit_gives_up() -> None:
     assert words(None, max_faces=200_000, texture_size=4096).startswith("mesh file about 1")
     assert words(2.0) == "mesh file at most 2.0 MB"
     assert "compressed or smaller texture" in words(1.0)
-    assert "at most 0.4 MB, with about 10,600 triangles" in words(0.4)
+    assert "at most 0.4 MB, with about 12,300 triangles" in words(0.4)
 
 
 def test_what_is_somebody_elses_has_no_presses_that_change_it() -> None:
