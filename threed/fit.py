@@ -15,8 +15,8 @@ from threed.adam import Adam
 from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
-from threed.hull import ADVICE, HullConfig, close_border, hull_field, redistance
-from threed.losses import LossConfig, picture_loss, surface_loss
+from threed.hull import ADVICE, HullConfig, close_border, finer, hull_field, redistance
+from threed.losses import LossConfig, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
 from threed.render import (
     BAND_LENGTHS,
@@ -26,6 +26,7 @@ from threed.render import (
     surface_points,
 )
 from threed.sampling import Band
+from threed.shading import Light, solve_light
 from threed.targets import Batch, RayTargets, cull, draw_batches, ray_targets
 
 # A preview every second, or less often where drawing them would take a tenth of the time.
@@ -52,6 +53,8 @@ class FitConfig:
     hull: HullConfig = dataclass_field(default_factory=HullConfig)
     num_steps: int = 240
     """Steps of descent."""
+    level_shares: tuple[float, ...] = (0.5, 0.5)
+    """Shares of the steps, from the coarsest voxels on; each level's are half as large."""
     rays_a_step: int = 6144
     """Rays in a step, drawn from those that pass near the object."""
     steps_a_march: int = 12
@@ -80,6 +83,8 @@ class FitConfig:
         for name in ("num_steps", "rays_a_step", "steps_a_march", "batches_a_march"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if min(self.level_shares) < 0 or abs(sum(self.level_shares) - 1) > 1e-6:
+            raise ValueError(f"level_shares is {self.level_shares}; shares must add up to one")
         for name in ("step_length", *("blur", "distance_rate", "colour_rate")):
             if np.min(getattr(self, name)) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
@@ -97,13 +102,18 @@ def fit(
         raise ReconstructionError(
             "the video is a clip that no rigid object explains; make an orbit instead"
         )
-    field = hull_field(orbit, config.hull, generator)
-    targets = cull(field, ray_targets(orbit))
-    half = config.num_steps // 2
-    for steps in (range(half), range(half, config.num_steps)):
-        yield from descend(field, [targets], orbit, config, generator, steps)
+    num_levels = len(config.level_shares)
+    field = hull_field(orbit, config.hull, generator, coarseness=2 ** (num_levels - 1))
+    first = 0
+    for level in range(num_levels):
+        if level > 0:
+            field = finer(field, orbit, config.hull)
+        targets = cull(field, ray_targets(orbit, shaded=orbit.normals is None))
+        last = round(sum(config.level_shares[: level + 1]) * config.num_steps)
+        yield from descend(field, [targets], orbit, config, generator, range(first, last))
         if config.flat_underside:
             flatten_underside(field, orbit, config.up)
+        first = last
     return field
 
 
@@ -148,7 +158,8 @@ def descend(
                 step=config.step_length,
                 generator=generator,
             )
-        loss = _accumulate(field, band, batches[step % len(batches)], config, sharpness)
+            light = _light(field, band, batches, sharpness)
+        loss = _accumulate(field, band, batches[step % len(batches)], config, sharpness, light)
         width = round(config.spread * (1 - 2 * progress))
         if width > 0:
             field.distance.grad = spread(field.distance.grad, width)  # pyright: ignore[reportArgumentType]
@@ -211,11 +222,37 @@ def spread(
     """
     for _ in range(2):
         for axis in range(3):
-            size = [1, 1, 1]
-            size[axis] = 2 * width + 1
-            margin = [side // 2 for side in size]
-            grid = F.avg_pool3d(grid[None, None], size, stride=1, padding=margin)[0, 0]
+            grid = _running_mean(grid, width, axis)
     return grid
+
+
+def _running_mean(grid: Tensor, width: int, axis: int) -> Tensor:
+    """Return the mean of `width` values to either side along an axis, zeros outside.
+
+    A few sums of shifted grids; torch's pooling in three dimensions takes several times as long.
+    """
+    count = grid.shape[axis]
+    total = grid.clone()
+    for shift in range(1, min(width, count - 1) + 1):
+        total.narrow(axis, shift, count - shift).add_(grid.narrow(axis, 0, count - shift))
+        total.narrow(axis, 0, count - shift).add_(grid.narrow(axis, shift, count - shift))
+    return total.div_(2 * width + 1)
+
+
+def _light(field: Field, band: Band, batches: list[Batch], sharpness: float) -> Light | None:
+    """Return the light that the batches' rays are in, as the field turns its surface now."""
+    normals, shadings = [], []
+    for batch in batches:
+        if batch.targets.shading is None:
+            continue
+        with torch.no_grad():
+            table, _ = band.values(field)
+            values = batch.at_samples(table)
+            seen = render_samples(field, values, batch.samples, sharpness, num_coloured=0)
+        settled = (seen.normals.norm(dim=-1) > 0.5).nonzero()[:, 0]
+        normals.append(F.normalize(seen.normals[settled], dim=-1))
+        shadings.append(batch.targets.shading.select(settled))
+    return solve_light(shadings, torch.cat(normals)) if normals else None
 
 
 def _accumulate(
@@ -224,6 +261,7 @@ def _accumulate(
     batch: Batch,
     config: FitConfig,
     sharpness: float,
+    light: Light | None,
 ) -> float:
     """Add the loss's gradients to the field's and return the pictures' part of it, a ray."""
     table, bend = band.values(field)
@@ -233,7 +271,8 @@ def _accumulate(
     num_coloured = max(1, round(share * len(batch.targets)))
     seen = render_samples(field, values, batch.samples, sharpness, num_coloured=num_coloured)
     data = picture_loss(seen, batch.targets, num_coloured, config.loss)
-    loss = data + surface_loss(table, bend, config.loss)
+    shading = shading_loss(seen, batch.targets, light, config.loss)
+    loss = data + shading + surface_loss(table, bend, config.loss)
     loss.backward()
     return float(data.detach()) / len(batch.targets)
 

@@ -1,7 +1,7 @@
 """The visual hull: what all mattes allow, and the signed distance that a fit starts from."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,8 +47,16 @@ class HullConfig:
             raise ValueError(f"margin is {self.margin}; it must be at least 2")
 
 
-def hull_field(orbit: OrbitVideo, config: HullConfig, generator: torch.Generator) -> Field:
+def hull_field(
+    orbit: OrbitVideo, config: HullConfig, generator: torch.Generator, coarseness: int = 1
+) -> Field:
     """Return a field whose surface is the visual hull and whose colour is the frames' mean.
+
+    Args:
+        orbit: Its mattes are carved.
+        config: How.
+        generator: Draws the colour's parameters.
+        coarseness: How many times larger the voxels are than the config asks for.
 
     Raises:
         ReconstructionError: The mattes are empty, cover everything, or allow no common shape.
@@ -65,6 +73,7 @@ def hull_field(orbit: OrbitVideo, config: HullConfig, generator: torch.Generator
 
     voxel = pixel_footprint(orbit.cameras, 0.5 * (lower + upper)) / config.voxels_a_pixel
     voxel = max(voxel, float((upper - lower).prod() / config.max_vertices) ** (1 / 3))
+    voxel = coarseness * voxel
     lower, upper = lower - config.margin * voxel, upper + config.margin * voxel
     resolution = grid_resolution(lower, upper, voxel)
     level = carve(orbit, lower, resolution, voxel, config)
@@ -72,7 +81,7 @@ def hull_field(orbit: OrbitVideo, config: HullConfig, generator: torch.Generator
     if not bool(inside.any()):
         raise ReconstructionError(f"no shape agrees with the mattes of all views: {ADVICE}")
     # Colour as fine as the frames show it: finer planes only learn their noise.
-    texels = math.ceil(1.25 * max(resolution) / config.voxels_a_pixel)
+    texels = math.ceil(1.25 * coarseness * max(resolution) / config.voxels_a_pixel)
     sizes = FieldConfig(resolution=resolution, colour_resolution=max(32, texels))
     field = Field(sizes, lower, voxel)
     field = field.to(orbit.alpha.device)
@@ -82,6 +91,40 @@ def hull_field(orbit: OrbitVideo, config: HullConfig, generator: torch.Generator
     mean_colour = (orbit.albedo.sum(dim=(0, 1, 2)) / weight).clamp(0, 1)
     field.reset_colour(mean_colour.cpu(), generator)
     return field
+
+
+def finer(field: Field, orbit: OrbitVideo, config: HullConfig) -> Field:
+    """Return a field on voxels half as large, with the parts that were too thin for larger ones.
+
+    Its colour is the same, and its surface but for parts of the visual hull that lie wholly outside
+    of what the larger voxels made of that hull.
+    """
+    resolution = tuple(2 * count - 1 for count in field.config.resolution)
+    fine = Field(replace(field.config, resolution=resolution), field.lower, field.voxel / 2)  # pyright: ignore[reportArgumentType]
+    fine = fine.to(field.lower.device)
+    fine.planes.load_state_dict(field.planes.state_dict())
+    fine.colour.load_state_dict(field.colour.state_dict())
+    coarse_hull = carve(orbit, field.lower, field.config.resolution, float(field.voxel), config)
+    hull = carve(orbit, fine.lower, fine.config.resolution, float(fine.voxel), config) > 0
+    known = _doubled((coarse_hull > 0).float()) > 0
+    known = F.max_pool3d(known.float()[None, None], 5, stride=1, padding=2)[0, 0] > 0
+    missing = hull & ~known
+    distance = 2 * _doubled(field.distance.detach())
+    if bool(missing.any()):
+        # With what joins them to the rest: the hull within a few voxels of them.
+        near = F.max_pool3d(missing.float()[None, None], 7, stride=1, padding=3)[0, 0] > 0
+        distance = torch.where(
+            near, torch.minimum(distance, distance_to_surface(hull & near)), distance
+        )
+    with torch.no_grad():
+        fine.distance.copy_(close_border(redistance(distance)))
+    return fine
+
+
+def _doubled(grid: Float[Tensor, "depth height width"]) -> Float[Tensor, "new_depth rows columns"]:
+    """Return a grid with a new vertex between any two, trilinear."""
+    size = [2 * count - 1 for count in grid.shape]
+    return F.interpolate(grid[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]
 
 
 def search_box(orbit: OrbitVideo) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:

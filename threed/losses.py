@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.render import Rendered
+from threed.shading import Light, shading_residual
 from threed.targets import RayTargets
 
 
@@ -19,6 +20,8 @@ class LossConfig:
     colour_weight: float = 1.0
     normal_weight: float = 0.5
     """Counts only where the video has normals."""
+    shading_weight: float = 8.0
+    """Counts only where the video has no normals and its light can be told."""
     eikonal_weight: float = 0.05
     """Holds the distance's gradient to length one near the surface."""
     smooth_weight: float = 0.02
@@ -46,6 +49,22 @@ def picture_loss(
     colour = distance(seen.albedo[some] - targets.albedo[some]).sum(dim=-1)
     colour = (colour * targets.weight[some]).sum() * (len(targets) / num_coloured)
     return (error * targets.weight).sum() + config.colour_weight * colour
+
+
+def shading_loss(
+    seen: Rendered, targets: RayTargets, light: Light | None, config: LossConfig
+) -> Float[Tensor, ""]:
+    """Return how far the brightness that the rendered normals have in a light is from the seen."""
+    if targets.shading is None or light is None or config.shading_weight == 0:
+        return seen.normals.new_zeros(())
+    length = seen.normals.norm(dim=-1, keepdim=True)
+    residual, confidence = shading_residual(
+        seen.normals / length.clamp(min=1e-3), targets.shading, light
+    )
+    # Where the rays end in the field is not settled, their mean normal says little.
+    settled = (length[:, 0].detach() > 0.5) & (seen.accumulation.detach() > 0.8)
+    weight = config.shading_weight * confidence * settled * targets.weight
+    return (_robust(residual) * weight).sum()
 
 
 def _half_square(difference: Tensor) -> Tensor:

@@ -12,6 +12,10 @@ from threed.field import Field
 
 # Positions tried at once; bounds the memory of a march.
 MARCH_CHUNK = 4_000_000
+# Samples of which only the middle is looked up where the surface is far.
+CELL = 4
+# How wrong the distance of the nearest vertex may be, voxels: half a voxel's diagonal at both ends.
+LOOKUP_ERROR = 3**0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ def march(
     else:
         shift = torch.rand(near.shape, generator=generator).to(near)
     parts = []
-    for rows in torch.arange(len(near)).split(max(1, MARCH_CHUNK // num_steps)):
+    for rows in torch.arange(len(near)).split(max(1, CELL * MARCH_CHUNK // num_steps)):
         chosen = slice(int(rows[0]), int(rows[-1]) + 1)
         parts.append(
             _march_chunk(
@@ -93,18 +97,37 @@ def _march_chunk(
     num_steps: int,
     first_ray: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    along = start[:, None] + length * torch.arange(num_steps, device=start.device)
-    distance = nearest_distance(field, origins, directions, along)
-    within = along < stop[:, None]
-    close = (distance.abs() < band) & within
+    cells = torch.arange(-(-num_steps // CELL), device=start.device)
+    middle = start[:, None] + length * (CELL * cells + 0.5 * (CELL - 1))
+    distance = nearest_distance(field, origins, directions, middle)
+    # Half a cell, and the sample beside the band that closes its last interval.
+    reach = 0.5 * (CELL + 1) * length / float(field.voxel) + LOOKUP_ERROR
+    hidden = (distance < -band - reach).cumsum(dim=1, dtype=torch.int16) > 0
+    ahead = middle - (0.5 * CELL + 1) * length < stop[:, None]
+    ray, cell = ((distance.abs() < band + reach) & ~hidden & ahead).nonzero(as_tuple=True)
+
+    order = CELL * cell[:, None] + torch.arange(CELL, device=start.device)
+    along = start[ray, None] + length * order
+    distance = nearest_distance(field, origins[ray], directions[ray], along)
+    within = along < stop[ray, None]
+    close = ((distance.abs() < band) & within).flatten()
+    solid = ((distance < -band) & within).flatten()
+    ray, order, along = ray.repeat_interleave(CELL), order.flatten(), along.flatten()
+    follows = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
     # One sample more on either side, so that every interval which touches the band is whole.
-    close = close | F.pad(close[:, 1:], (0, 1)) | F.pad(close[:, :-1], (1, 0))
-    solid = (distance < -band) & within
-    kept = close & (solid.cumsum(dim=1, dtype=torch.int16) <= 1)
-    ray, order = kept.nonzero(as_tuple=True)
-    joined = torch.zeros_like(ray, dtype=torch.bool)
+    kept = close.clone()
+    kept[:-1] |= close[1:] & follows
+    kept[1:] |= close[:-1] & follows
+    # Nothing is seen behind the first solid sample of a ray.
+    count = solid.cumsum(dim=0)
+    first = torch.ones_like(solid)
+    first[1:] = ray[1:] != ray[:-1]
+    before = (count - solid.long())[first][first.cumsum(dim=0) - 1]
+    kept &= count - before <= 1
+    ray, order, along = ray[kept], order[kept], along[kept]
+    joined = torch.zeros_like(kept[kept])
     joined[:-1] = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
-    points = origins[ray] + along[ray, order, None] * directions[ray]
+    points = origins[ray] + along[:, None] * directions[ray]
     return points, ray + first_ray, joined
 
 

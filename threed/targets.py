@@ -10,6 +10,7 @@ from threed.cameras import camera_rays
 from threed.field import Field
 from threed.orbit import OrbitVideo
 from threed.sampling import Band, RaySamples, SparseMap, interpolation, march, narrow_band
+from threed.shading import Shading, shading_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class RayTargets:
     """How much each ray counts."""
     squared: bool = False
     """Whether the loss is half the squared difference, not one that forgives outliers."""
+    shading: Shading | None = None
+    """What the colours say of light, where that is to be listened to."""
 
     def __len__(self) -> int:
         return self.alpha.shape[0]
@@ -39,6 +42,7 @@ class RayTargets:
             normals=None if self.normals is None else self.normals[index],
             weight=self.weight[index],
             squared=self.squared,
+            shading=None if self.shading is None else self.shading.select(index),
         )
 
 
@@ -47,8 +51,16 @@ def ray_targets(
     weight: Float[Tensor, "frame height width"] | None = None,
     *,
     squared: bool = False,
+    shaded: bool = False,
 ) -> RayTargets:
-    """Return every pixel of a video as a ray with its target; all count alike without weights."""
+    """Return every pixel of a video as a ray with its target; all count alike without weights.
+
+    Args:
+        orbit: The video.
+        weight: How much each pixel counts.
+        squared: Whether outliers are not forgiven.
+        shaded: Whether the colours' light is listened to.
+    """
     origins, directions = camera_rays(orbit.cameras)
     return RayTargets(
         origins=origins.reshape(-1, 3),
@@ -58,6 +70,7 @@ def ray_targets(
         normals=None if orbit.normals is None else orbit.normals.reshape(-1, 3),
         weight=torch.ones_like(orbit.alpha).reshape(-1) if weight is None else weight.reshape(-1),
         squared=squared,
+        shading=shading_of(orbit) if shaded else None,
     )
 
 

@@ -66,6 +66,11 @@ def test_unseen_views_agree_with_the_truth(sphere: tuple[list[FitStep], Field]) 
     assert float(psnr_in_box(unseen, truth).min()) > 24
 
 
+def test_levels_are_shares_of_the_whole() -> None:
+    with pytest.raises(ValueError, match="level_shares"):
+        FitConfig(level_shares=(0.5, 0.6))
+
+
 def test_records_count_every_step_once(sphere: tuple[list[FitStep], Field]) -> None:
     records, _ = sphere
     assert [record.step for record in records] == list(range(QUICK.num_steps))
@@ -140,6 +145,15 @@ def test_underside_is_cut_across_the_axis_that_is_up() -> None:
         assert float(rise[axis]) > 0.02 and float(rise.abs().sum() - rise[axis]) == 0
         lowest.append(float(field.bounds[0, axis]))
     assert abs(lowest[0] - lowest[1]) < 0.02
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_spread_is_two_rounds_of_pooling(width: int) -> None:
+    grid = torch.randn(9, 11, 8, generator=torch.Generator().manual_seed(0))
+    expected = grid[None, None]
+    for _ in range(2):
+        expected = F.avg_pool3d(expected, 2 * width + 1, stride=1, padding=width)
+    torch.testing.assert_close(spread(grid, width), expected[0, 0])
 
 
 def test_spread_keeps_the_sum_and_reaches_twice_the_width() -> None:

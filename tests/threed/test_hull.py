@@ -1,16 +1,18 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from threed.cameras import Cameras, camera_rays, orbit_cameras
+from threed.cameras import Cameras, camera_rays, orbit_cameras, project
 from threed.errors import ReconstructionError
 from threed.hull import (
     HullConfig,
     close_border,
     distance_to_surface,
+    finer,
     hull_field,
     redistance,
     search_box,
@@ -152,3 +154,43 @@ def test_distance_of_a_half_space_is_exact_between_vertices() -> None:
     distance = distance_to_surface(inside)[:, 6, 6].numpy()
     np.testing.assert_allclose(distance[6:18], np.arange(6, 18) - 11.5, atol=0.35)
     assert math.isclose(float(distance[11] + distance[12]), 0.0, abs_tol=0.05)
+
+
+def with_rod(orbit: OrbitVideo, x: float, z: float, radius: float, top: float) -> OrbitVideo:
+    """Return the mattes of the video's object and an upright rod from the equator to `top`."""
+    points = torch.stack(
+        [torch.full((200,), x), torch.linspace(0, top, 200), torch.full((200,), z)], dim=-1
+    )
+    pixel, depth = project(points, orbit.cameras)
+    place = torch.stack(
+        torch.meshgrid(*(torch.arange(n) + 0.5 for n in orbit.alpha.shape[:0:-1]), indexing="xy"),
+        dim=-1,
+    )
+    alpha = orbit.alpha.clone()
+    for view in range(orbit.num_frames):
+        gap = (place[..., None, :] - pixel[view]).norm(dim=-1)
+        reach = radius * orbit.cameras.focal[view] / depth[view]
+        rod = (gap.sub(reach).amin(dim=-1) * -1 + 0.5).clamp(0, 1)
+        alpha[view] = torch.maximum(alpha[view], rod)
+    return replace(orbit, alpha=alpha, albedo=torch.zeros_like(orbit.albedo))
+
+
+def test_finer_voxels_keep_surface_and_colour_and_regain_a_rod_that_coarse_ones_lost() -> None:
+    orbit = sphere_orbit(size=48)
+    coarse = hull_field(orbit, HullConfig(), generator(), coarseness=4)
+    # Half way between the coarse vertices, where none of them touches it.
+    x, _, z = (
+        coarse.lower + (((-coarse.lower) / coarse.voxel).round() + 0.5) * coarse.voxel
+    ).tolist()
+    rod = with_rod(orbit, x, z, radius=0.045, top=0.75)
+    fine = finer(coarse, rod, HullConfig(outliers=0.0))
+    assert_close(fine.voxel, coarse.voxel / 2)
+    assert_close(fine.box, coarse.box)
+    direction = torch.nn.functional.normalize(torch.randn(300, 3, generator=generator()), dim=-1)
+    points = 0.5 * direction[direction[:, 1] < 0.5]
+    same = fine.signed_distance(points) - coarse.signed_distance(points)
+    assert float(same.abs().max()) < 0.3 * float(coarse.voxel)
+    assert_close(fine.albedo(points), coarse.albedo(points))
+    on_rod = torch.tensor([[x, y, z] for y in (0.55, 0.6, 0.65, 0.7)])
+    assert float(coarse.signed_distance(on_rod)[-1]) > 0
+    assert float(fine.signed_distance(on_rod).max()) < 0

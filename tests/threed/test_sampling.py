@@ -11,6 +11,7 @@ from threed.sampling import (
     interpolation,
     march,
     narrow_band,
+    nearest_distance,
 )
 
 
@@ -67,6 +68,30 @@ def test_a_tighter_band_keeps_fewer_samples_and_none_deep_inside() -> None:
     wide, tight = marched(6.0), marched(2.0)
     assert len(tight) < 0.6 * len(wide)
     assert float((tight.points - CENTRE).norm(dim=-1).min()) > 0.6 - 5 * 0.05
+
+
+@pytest.mark.parametrize(("band", "step"), [(1.5, 0.8), (3.0, 0.3), (6.0, 1.7)])
+def test_marching_in_cells_finds_what_looking_everywhere_finds(band: float, step: float) -> None:
+    field = sphere_field()
+    origins, directions = rays_at_the_sphere()
+    samples = marched(band, step)
+    near, far = box_interval(field, origins, directions)
+    length = step * float(field.voxel)
+    count = int(torch.ceil((far - near).max() / length)) + 2
+    expected = []
+    for ray in range(len(origins)):
+        along = near[ray] - 0.5 * length + length * torch.arange(count)
+        points = origins[ray] + along[:, None] * directions[ray]
+        here = nearest_distance(field, origins[[ray]], directions[[ray]], along[None])[0]
+        within = along < far[ray] + length
+        close = (here.abs() < band) & within
+        wide = close.clone()
+        wide[1:] |= close[:-1]
+        wide[:-1] |= close[1:]
+        behind = ((here < -band) & within).cumsum(dim=0) > 1
+        expected.append(points[wide & ~behind])
+    assert_close(samples.starts.diff(), torch.tensor([len(points) for points in expected]))
+    assert_close(samples.points, torch.cat(expected), atol=1e-5, rtol=0)
 
 
 def test_starts_count_each_rays_samples() -> None:
