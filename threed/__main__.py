@@ -44,8 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a clip of whole turns (mp4, mov, webm, mkv, avi, gif, webp) with alpha or before a "
-        "plain background; a folder with transforms.json (nerfstudio's format); or an orbit.npz",
+        help="a clip that goes about one object (mp4, mov, webm, mkv, avi, gif, webp) or a folder "
+        "of its pictures, with alpha or before a plain background; a folder with transforms.json "
+        "(nerfstudio's format); or an orbit.npz",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (out)")
     parser.add_argument(
@@ -175,6 +176,10 @@ def _source_files(path: Path) -> list[Path]:
     if (path / "orbit.npz").is_file():
         return [path / "orbit.npz"]
     listing = path / "transforms.json"
+    if not listing.exists():
+        from threed.picture_folder import pictures_in
+
+        return pictures_in(path) or [path]
     try:
         frames = json.loads(listing.read_text("utf-8"))["frames"]
         names = {

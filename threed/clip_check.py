@@ -22,8 +22,6 @@ from threed.video_io import (
 )
 
 MEMORY_BYTES, CPU_SECONDS = 2 << 30, 20
-MAX_PIXELS = 24_000_000_000
-"""Of all frames together: ten minutes of a laptop's decoding, not a day's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +46,6 @@ def inspect_clip(path: Path) -> ClipFacts:
         raise
     except DECODING_ERRORS as error:
         raise RequestError("the clip cannot be read, it is damaged or cut short") from error
-    pixels = width * height * num_frames
-    if pixels > MAX_PIXELS:
-        raise RequestError(
-            f"the clip has {pixels / 1e9:.0f} billion pixels; at most {MAX_PIXELS / 1e9:.0f} are "
-            "allowed: make it smaller or shorter"
-        )
     if num_frames < 3:
         raise RequestError(f"the clip has {num_frames} frames; a turn about an object is needed")
     return ClipFacts(width=width, height=height, num_frames=num_frames, seconds=seconds)

@@ -14,14 +14,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
+from scipy.spatial import KDTree
 from skimage.measure import find_contours
 from torch import Tensor
 from torch.nn import functional as F
 
 from threed.cameras import Cameras
 
-FINER = 3
-"""Outlines are measured on pictures enlarged by this, bilinearly: alpha knows parts of pixels."""
+NEAR = 6.0
+"""Distances from an outline below this are exact, pixels."""
+CORNER = 0.08
+"""Roundness of the corner where a ray begins to fall short, pixels."""
 COARSE_DEPTHS = 40
 FINE_DEPTHS = 11
 
@@ -31,7 +34,7 @@ class Outlines:
     """Where each view's object ends."""
 
     distance: Float[Tensor, "view row column"]
-    """Signed distance from the outline, pixels of the frames, positive inside; on finer pixels."""
+    """Signed distance from the outline, pixels of the frames, positive inside, at pixel centres."""
     view: Int[Tensor, " point"]
     """Which view a point of the outline is of."""
     pixel: Float[Tensor, "point 2"]
@@ -51,8 +54,8 @@ class Outlines:
     ) -> tuple[Float[Tensor, " place"], Float[Tensor, "place 2"]]:
         """Return the signed distance at pixels of views, and its slope."""
         rows, columns = self.distance.shape[1:]
-        x = (pixel[:, 0] * FINER - 0.5).clamp(0, columns - 1.001)
-        y = (pixel[:, 1] * FINER - 0.5).clamp(0, rows - 1.001)
+        x = (pixel[:, 0] - 0.5).clamp(0, columns - 1.001)
+        y = (pixel[:, 1] - 0.5).clamp(0, rows - 1.001)
         column, row = x.floor().long(), y.floor().long()
         u, v = x - column, y - row
         flat = self.distance.reshape(-1)
@@ -62,24 +65,16 @@ class Outlines:
         value = (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * c + u * d)
         slope_x = (1 - v) * (b - a) + v * (d - c)
         slope_y = (1 - u) * (c - a) + u * (d - b)
-        return value, FINER * torch.stack([slope_x, slope_y], dim=-1)
+        return value, torch.stack([slope_x, slope_y], dim=-1)
 
 
 def outlines(alpha: Float[Tensor, "view height width"], points_a_view: int) -> Outlines:
     """Return the outlines of mattes; those cut off by the frame's edge have no points there."""
     height, width = alpha.shape[1:]
     distances, views, pixels = [], [], []
-    for view, picture in enumerate(alpha):
-        fine = F.interpolate(
-            picture[None, None], scale_factor=FINER, mode="bilinear", align_corners=False
-        )[0, 0].numpy()
-        inside = fine > 0.5
-        outer = np.asarray(ndimage.distance_transform_edt(~inside)) if inside.any() else None
-        inner = np.asarray(ndimage.distance_transform_edt(inside))
-        far = np.full(fine.shape, float(FINER * (height + width)))
-        signed = np.where(inside, inner - 0.5, 0.5 - (far if outer is None else outer))
-        distances.append(signed / FINER)
-        lines = find_contours(picture.numpy(), 0.5)
+    for view, picture in enumerate(alpha.numpy()):
+        lines = find_contours(picture, 0.5)
+        distances.append(_signed_distance(picture, lines))
         if not lines:
             continue
         place = np.concatenate(lines)[:, ::-1] + 0.5
@@ -94,6 +89,29 @@ def outlines(alpha: Float[Tensor, "view height width"], points_a_view: int) -> O
         view=torch.from_numpy(np.concatenate(views)).long(),
         pixel=torch.from_numpy(np.concatenate(pixels)).float(),
     )
+
+
+def _signed_distance(
+    picture: Float[np.ndarray, "height width"], lines: list[np.ndarray]
+) -> Float[np.ndarray, "height width"]:
+    """Return each pixel centre's distance from the lines where alpha is a half, positive inside."""
+    inside = picture > 0.5
+    if not lines:
+        return np.full(picture.shape, -float(sum(picture.shape)))
+    # Distances between pixel centres are half a pixel's worth of noise; near the outline, where
+    # it counts, they are measured to the line itself.
+    outer = np.asarray(ndimage.distance_transform_edt(~inside))
+    inner = np.asarray(ndimage.distance_transform_edt(inside))
+    signed = np.where(inside, inner - 0.5, 0.5 - outer)
+    dense = [
+        line[:-1] + share * np.diff(line, axis=0)
+        for line in lines
+        for share in (0, 0.25, 0.5, 0.75)
+    ]
+    near = np.abs(signed) < NEAR
+    exact, _ = KDTree(np.concatenate(dense)).query(np.argwhere(near))
+    signed[near] = np.where(inside[near], exact, -exact)
+    return signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +157,10 @@ def shortfall(lines: Outlines, cameras: Cameras) -> Shortfall:
         centre = pixel.new_tensor([0.5 * cameras.width, 0.5 * cameras.height])
         zoom = (slope * (pixel - centre)).sum(dim=-1) + (by_local * stretched).sum(dim=-1)
         by_log_focal += part * zoom
-    missed = (residual < 0).float()
+    # A hinge with a rounded corner, or rays that are about to fall short would have no slope.
+    missed = torch.sigmoid(-residual / CORNER)
     return Shortfall(
-        residual=residual * missed,
+        residual=-CORNER * F.softplus(-residual / CORNER),
         by_pose=by_pose * missed[:, None, None],
         camera=torch.stack([lines.view, first, second], dim=-1),
         by_log_focal=by_log_focal * missed,
@@ -246,14 +265,13 @@ def _least(
         closeness = scale / (-start[:, 2] - along[:, 2] * depths).clamp_(min=1e-3)
         x = (start[:, 0] + along[:, 0] * depths) * (closeness / cameras.width)
         y = (start[:, 1] + along[:, 1] * depths) * (closeness / -cameras.height)
+        # Beyond a frame its edge speaks: what is cut off there goes on, else there is nothing.
         grid = torch.stack([x, y], dim=-1)[None]
         value = F.grid_sample(
             lines.distance[view][None, None], grid, padding_mode="border", align_corners=False
         )[0, 0]
-        # What a view does not show, it does not deny.
-        value = value.masked_fill_((x.abs() >= 1) | (y.abs() >= 1), torch.inf)
         value[lines.view == view] = torch.inf
         closer = value < least
         least = torch.where(closer, value, least)
         limit = torch.where(closer, view, limit)
-    return torch.where(least.isinf(), -1e3, least), limit
+    return least, limit

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
 
-from threed.cameras import Cameras
+from threed.cameras import Cameras, camera_rays
 from threed.errors import RequestError
 from threed.matte import matte
 from threed.orbit import OrbitVideo
@@ -115,6 +117,7 @@ def read_dataset(folder: Path, size: int) -> tuple[OrbitVideo, Up]:
         width=width,
         height=height,
     )
+    _check_facing(folder, cameras, frames[..., 3])
     orbit = OrbitVideo(
         albedo=frames[..., :3].contiguous(),
         alpha=frames[..., 3].contiguous(),
@@ -122,6 +125,25 @@ def read_dataset(folder: Path, size: int) -> tuple[OrbitVideo, Up]:
         cameras=cameras,
     )
     return orbit, _file_up(meta, cameras)
+
+
+def _check_facing(
+    folder: Path, cameras: Cameras, alpha: Float[Tensor, "view height width"]
+) -> None:
+    """Refuse cameras whose views of the object meet behind them, as those of foreign axes do."""
+    origins, directions = camera_rays(cameras)
+    view = F.normalize((directions * alpha[..., None]).sum(dim=(1, 2)), dim=-1)
+    origin = origins[:, 0, 0]
+    # The point nearest to all views' middle rays, whichever way along them it lies.
+    across = torch.eye(3) - view[:, :, None] * view[:, None, :]
+    system = across.sum(dim=0) + 1e-4 * torch.eye(3)
+    centre = torch.linalg.solve(system, (across @ origin[..., None]).sum(dim=0)[:, 0])
+    behind = ((centre - origin) * view).sum(dim=-1) < 0
+    if 2 * int(behind.sum()) > len(view):
+        raise RequestError(
+            f"{folder}/transforms.json: {int(behind.sum())} of {len(view)} cameras look away from "
+            "the object; poses must be camera to world and look along -z (OpenGL)"
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

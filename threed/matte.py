@@ -24,6 +24,8 @@ EDGES = (2, 10)
 """Least and greatest width of the band where colours mix, pixels; enlarged clips have wide ones."""
 FRAME_SHARE = (0.002, 0.9)
 """The shares of a picture that an object may cover."""
+SECOND_OBJECT = 0.2
+"""A second thing of so much of the largest one's area is an object of its own."""
 KEY_SATURATION = 0.3
 """A background more colourful than this is a key: seen through a hole, it is no part."""
 
@@ -41,6 +43,22 @@ def matte(
     some = frames[:: max(1, len(frames) // 6)]
     edge = min(_edge_width(*_outline(_unit(frame))[1:3]) for frame in some)
     return np.stack([_matte_one(_unit(frame), edge) for frame in frames])
+
+
+def check_one_object(alpha: Float[np.ndarray, "frame height width"]) -> None:
+    """Refuse a clip most of whose frames show two or more things apart.
+
+    Raises:
+        RequestError: The second largest is no small part of the largest.
+    """
+    apart = 0
+    for picture in alpha:
+        sizes = np.sort(np.bincount(_parts(picture > 0.5).ravel())[1:])
+        apart += len(sizes) > 1 and sizes[-2] > SECOND_OBJECT * sizes[-1]
+    if 2 * apart > len(alpha):
+        raise RequestError(
+            f"{apart} of {len(alpha)} frames show more than one object; film one at a time"
+        )
 
 
 def _unit(frame: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 3"]:

@@ -2,8 +2,8 @@
 
 A camera is that of an even turn, moved by smooth waves of the speed and the height along the clip
 and by a small motion of its own, as nerfstudio's camera optimiser has it (SO3xR3), each held back
-by how likely it is. Gauss-Newton steps bring down `threed.coherence`'s shortfall. The distance of
-the even turn is the unit of length, and which point of the axis is the origin stays as guessed.
+by how likely it is. Gauss-Newton steps bring down `threed.coherence`'s shortfall. The distance
+goes with the focal length, and which point of the axis is the origin stays as guessed.
 """
 
 import math
@@ -39,6 +39,7 @@ class Turn:
     motions: Float[Tensor, "view 6"]
     """Each camera's turn and shift in its own axes."""
     radius: float
+    """Distance from the axis' origin for each pixel of focal length."""
     width: int
     height: int
 
@@ -52,7 +53,8 @@ class Turn:
         number = torch.arange(1, 1 + len(self.waves))
         wave = torch.cos(math.pi * number * self.times[:, None]) @ self.waves
         azimuth = angle * self.times + wave[:, 0]
-        radius = torch.full_like(azimuth, self.radius)
+        # A longer lens from farther off shows the same size: only the perspective changes.
+        radius = (self.radius * log_focal.exp()).expand(len(azimuth))
         c2w = look_at_origin(azimuth, elevation + wave[:, 1], radius)
         view = torch.stack([pitch, yaw, roll])[None].expand(len(azimuth), 3)
         turned = rotation(view) @ rotation(self.motions[:, :3])
@@ -75,14 +77,14 @@ class Freedom:
     """Of the first azimuth wave, radians; later ones less, those of elevation half of it."""
     motion: tuple[float, float] = (0.0, 0.0)
     """Of each camera's turn, radians, and shift, world units."""
-    num_steps: int = 8
+    num_steps: int = 20
 
 
-def even_freedom(*, fov_told: bool, elevation_told: bool) -> Freedom:
-    """Return the freedom of a level camera's even turn."""
+def even_freedom(*, fov_told: bool, elevation_told: bool, angle: float = 0.5) -> Freedom:
+    """Return the freedom of a level camera's even turn, its angle known to within a deviation."""
     return Freedom(
         shape=(
-            0.5,
+            angle,
             0.0 if elevation_told else 0.5,
             0.0,
             0.1,
@@ -106,11 +108,13 @@ def refined(turn: Turn, lines: Outlines, freedom: Freedom) -> tuple[Turn, float]
         after = shortfall(lines, turn.cameras())
         cost = _cost(after, turn, expected, freedom)
         if cost < best_cost:
-            found, damping = after, 0.3 * damping
-            if best_cost - cost < 1e-3 * best_cost:
+            found, damping = after, 0.2 * damping
+            if best_cost - cost < 2e-4 * best_cost:
                 break
         else:
-            turn, cost, damping = best, best_cost, 10 * damping
+            turn, cost, damping = best, best_cost, 8 * damping
+            if damping > 1e3:
+                break
     return turn, root_shortfall(found)
 
 
@@ -199,7 +203,7 @@ def _pose_slopes(turn: Turn, free: Tensor) -> Float[Tensor, "view 6 free"]:
             # Its own motion comes last, so it is in the camera's axes already.
             view, part = divmod(index - first_own, 6)
             column[view, part] = 1.0
-        elif index != NUM_SHAPE - 1:
+        else:
             nudged = numbers.clone()
             nudged[index] += 1e-3
             c2w = _with_numbers(turn, nudged).cameras().c2w.double()

@@ -23,7 +23,15 @@ from threed.cameras import Cameras, camera_angles, camera_rays
 from threed.coherence import Outlines, outlines
 from threed.coherence import shortfall as find_shortfall
 from threed.errors import RequestError
-from threed.pose_refinement import POINTS_A_VIEW, WAVES, Turn, even_freedom, refined, root_shortfall
+from threed.pose_refinement import (
+    POINTS_A_VIEW,
+    WAVES,
+    Freedom,
+    Turn,
+    even_freedom,
+    refined,
+    root_shortfall,
+)
 from threed.turns import (
     OPEN_TURNS,
     STILL,
@@ -41,8 +49,14 @@ START_ELEVATION_DEG = 15.0
 COARSE_ELEVATIONS_DEG = (15.0, 0.0, 30.0, 45.0, -15.0, 60.0)
 MOST_MISFIT = 0.35
 """Pictures that agree no better than this are no turn of one object; right cameras give a tenth."""
-HOPELESS = 0.6
+HOPELESS = 0.9
 """An even turn's misfit that no deviations of single cameras explain."""
+FIRST_ZOOMS = (1.0, 1.5, 0.7)
+"""Focal lengths to start from, in units of the usual one's."""
+MOST_SHORTFALL = 0.008
+"""Outlines that miss each other by a larger share of the frame are of no one object."""
+MOST_FOV = math.radians(110)
+"""No camera that films a turn sees wider; what only such a lens explains is no turn."""
 LEAST_TURNS = 0.75
 TRIALS_REFINED = 3
 CLEAN = 0.25
@@ -157,17 +171,20 @@ def find_orbit(
         for way in (1, -1)
     ]
     lines = outlines(shrink(frames[kept], REFINED_SIDE)[..., 3], POINTS_A_VIEW)
-    best = _best_refined(trials, lines, judged, judge, config)
+    best = _best_refined(trials, lines, judged, judge, config, whole)
     shortfall = math.inf
     if best.misfit < HOPELESS:
-        best, shortfall = _own_cameras(best, lines, judged, judge, config)
+        best, shortfall = _own_cameras(best, lines, judged, judge, config, whole)
     turned = _angle_turned(best.turn.cameras())
     shown = abs(turned) / (2 * math.pi) * len(kept) / (len(kept) - 1)
     if not whole and (shown < LEAST_TURNS or best.misfit > MOST_MISFIT):
         raise RequestError(
             "the clip does not end where it began: a whole turn about one object is needed"
         )
-    if best.misfit > MOST_MISFIT:
+    strained = shortfall > MOST_SHORTFALL * max(lines.distance.shape[1:])
+    strained |= float(best.turn.cameras().fov_y[0]) > MOST_FOV
+    strained |= whole and shown < 0.9 * best.num_turns
+    if best.misfit > MOST_MISFIT or strained:
         raise RequestError(
             "the frames do not agree with a turn about one object: it must keep its shape, turn "
             "about an upright axis without changing direction, and stay whole in the picture"
@@ -224,7 +241,7 @@ def _first_guess(
         shape=torch.tensor([0.0, 0.0, *view, math.log(focal)]),
         waves=torch.zeros(WAVES, 2),
         motions=torch.zeros(len(times), 6),
-        radius=1 / (MARGIN * math.sin(widest)),
+        radius=1 / (MARGIN * math.sin(widest) * focal),
         width=width,
         height=height,
     )
@@ -244,17 +261,15 @@ def _best_refined(
     judged: list[int],
     judge: Callable[[Turn, float], _Trial],
     config: PoseConfig,
+    whole: bool,
 ) -> _Trial:
     """Return the trial that agrees best when its few numbers are refined on the judged frames."""
-    freedom = even_freedom(
-        fov_told=config.fov_deg is not None, elevation_told=config.elevation_deg is not None
-    )
     trials = sorted(trials, key=lambda trial: trial.misfit)[:TRIALS_REFINED]
     trials = [trial for trial in trials if trial.misfit < 2 * trials[0].misfit]
     some = lines.select(judged)
     best = None
     for trial in sorted(trials, key=lambda trial: trial.num_turns):
-        turn, _ = refined(trial.turn.select(judged), some, freedom)
+        turn = _refined_even(trial, some, judged, config, whole)
         found = judge(replace(trial.turn, shape=turn.shape), trial.num_turns)
         # More turns must agree clearly better, for a symmetric object allows them all.
         asked = 0.8 if best is not None and trial.num_turns > 1.05 * best.num_turns else 1.0
@@ -264,17 +279,39 @@ def _best_refined(
     return best
 
 
+def _freedom(trial: _Trial, config: PoseConfig, whole: bool) -> Freedom:
+    """Return an even turn's freedom; frames that return say to about a step how far it went."""
+    step = 2 * math.pi * trial.num_turns / len(trial.turn.times)
+    return even_freedom(
+        fov_told=config.fov_deg is not None,
+        elevation_told=config.elevation_deg is not None,
+        angle=0.5 * step if whole else 0.5,
+    )
+
+
+def _refined_even(
+    trial: _Trial, some: Outlines, judged: list[int], config: PoseConfig, whole: bool
+) -> Turn:
+    """Return the best even turn from a trial, started from several lenses where none is told."""
+    starts = []
+    for zoom in FIRST_ZOOMS if config.fov_deg is None else (1.0,):
+        shape = trial.turn.shape.clone()
+        shape[-1] += math.log(zoom)
+        start = replace(trial.turn, shape=shape).select(judged)
+        starts.append(refined(start, some, _freedom(trial, config, whole)))
+    return min(starts, key=lambda start: start[1])[0]
+
+
 def _own_cameras(
     best: _Trial,
     lines: Outlines,
     judged: list[int],
     judge: Callable[[Turn, float], _Trial],
     config: PoseConfig,
+    whole: bool,
 ) -> tuple[_Trial, float]:
     """Return the trial with waves and each camera's own motion, and the outlines' shortfall."""
-    even = even_freedom(
-        fov_told=config.fov_deg is not None, elevation_told=config.elevation_deg is not None
-    )
+    even = _freedom(best, config, whole)
     some = lines.select(judged)
     turn, shortfall = refined(best.turn.select(judged), some, even)
     # What is free follows the mattes' noise too: only what explains much more is taken.

@@ -1,7 +1,7 @@
 """What a user may hand to the 3D stage, and how each kind becomes an orbit video.
 
-A clip, a folder in nerfstudio's format, or what a run of this program left: its orbit.npz or the
-run folder that holds it.
+A clip, a folder of pictures, a folder in nerfstudio's format, or what a run of this program left:
+its orbit.npz or the run folder that holds it.
 """
 
 import math
@@ -15,11 +15,13 @@ from torch import Tensor
 
 from threed.dataset import Up, cameras_up, read_dataset
 from threed.errors import RequestError
-from threed.matte import matte
+from threed.matte import check_one_object, matte
 from threed.orbit import OrbitVideo
+from threed.picture_folder import pictures_in, read_pictures
 from threed.poses import USUAL_FOV_DEG, OrbitPoses, PoseConfig, find_orbit
 from threed.resample import Lens, frame_size, object_extent, resample
 from threed.run_folder import read_orbit
+from threed.turns import check_count
 from threed.video_io import read_clip
 
 SIZES = (32, 1024)
@@ -74,6 +76,8 @@ def read_source(path: Path | str, config: SourceConfig) -> Source:
         return Source(orbit=orbit, up=cameras_up(orbit.cameras), notes=())
     if path.name.endswith(".json"):
         path, is_folder = path.parent, True
+    if is_folder and not (path / "transforms.json").is_file() and pictures_in(path):
+        return _read_turntable(path, config)
     if is_folder:
         orbit, up = read_dataset(path, config.size)
         note = f"{orbit.num_frames} pictures with their cameras; {up} is up"
@@ -82,9 +86,10 @@ def read_source(path: Path | str, config: SourceConfig) -> Source:
 
 
 def _read_turntable(path: Path, config: SourceConfig) -> Source:
-    clip = read_clip(path)
+    clip = read_pictures(path) if path.is_dir() else read_clip(path)
     frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
+        check_count(len(frames))
         return orbit_of_turn(frames, config, clip.num_source_frames, clip.indices)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
@@ -108,6 +113,7 @@ def orbit_of_turn(
         RequestError: No object stands out, or its frames are no turn about it.
     """
     pictures = _premultiplied(clip) if clip.shape[-1] == 4 else matte(clip)
+    check_one_object(pictures[..., 3])
     told = config.poses.fov_deg
     guess = math.radians(USUAL_FOV_DEG if told is None else told)
     frames, fov_y = _crop(pictures, guess, config.size)

@@ -19,12 +19,15 @@ from jaxtyping import UInt8
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from threed.errors import RequestError
+from threed.frame_choice import FrameChoice
 
 MAX_FRAMES = 48
 MAX_SIDE = 1024
 MAX_SOURCE_SIDE = 8192
 MAX_SECONDS = 300.0
 MAX_SOURCE_FRAMES = 18_000
+MAX_PIXELS = 24_000_000_000
+"""Of all frames together: ten minutes of a laptop's decoding, not a day's."""
 MIN_SHOWN_SIDE = 256
 """Smaller clips are enlarged when written, for players show a 64-pixel video as a stamp."""
 DECODING_ERRORS = (
@@ -96,10 +99,10 @@ def write_mp4(
 
 
 def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MAX_SIDE) -> Clip:
-    """Return at most `max_frames` frames of a clip, evenly spaced, reduced as they are read.
+    """Return at most `max_frames` frames of a clip, evenly spaced but for sharper neighbours.
 
-    Frames are counted, not timed, for a turntable's frames are equal steps. Memory is bounded by
-    the result and a few source frames, however long the clip is.
+    Frames are counted, not timed, for a turntable's frames are equal steps. They are reduced as
+    they are read: memory is bounded by the result and a few source frames, however long it is.
 
     Raises:
         RequestError: Missing, empty, unreadable, too large, too long, or no video at all.
@@ -108,22 +111,22 @@ def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MA
     container = _container_of(path)
     try:
         if container == "image":
-            frames, has_alpha, count = _read_animation(path, max_frames, max_side)
+            count, frames = _read_animation(path, max_frames, max_side)
         else:
-            frames, has_alpha, count = _read_video(path, container, max_frames, max_side)
+            count, frames = _read_video(path, container, max_frames, max_side)
     except RequestError:
         raise
     except DECODING_ERRORS as error:
         raise RequestError(
             f"{path} cannot be decoded, it is damaged or cut short: {error}"
         ) from error
-    if not frames:
+    if not frames.indices:
         raise RequestError(f"{path} holds no video frames")
     return Clip(
-        frames=np.stack(frames),
-        has_alpha=has_alpha,
+        frames=np.stack(frames.frames),
+        has_alpha=has_holes(frames.frames),
         num_source_frames=count,
-        indices=sorted(_chosen(count, max_frames))[: len(frames)],
+        indices=frames.indices,
     )
 
 
@@ -180,42 +183,42 @@ def _check_extent(path: Path, width: int, height: int, seconds: float, count: in
             f"{path} is {length} long; one turn about an object, at most "
             f"{MAX_SECONDS / 60:.0f} minutes, is needed: cut it"
         )
+    pixels = width * height * count
+    if pixels > MAX_PIXELS:
+        raise RequestError(
+            f"{path} has {pixels / 1e9:.0f} billion pixels; at most {MAX_PIXELS / 1e9:.0f} are "
+            "allowed: make it smaller or shorter"
+        )
 
 
-def _reduced(width: int, height: int, max_side: int) -> tuple[int, int]:
+def reduced_size(width: int, height: int, max_side: int) -> tuple[int, int]:
+    """Return width and height brought down so that the longer is at most `max_side`."""
     scale = min(1.0, max_side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _chosen(count: int, max_frames: int) -> set[int]:
-    """Return indices that are evenly spaced on the circle that a turn is."""
-    if count <= max_frames:
-        return set(range(count))
-    return {index * count // max_frames for index in range(max_frames)}
-
-
 def _read_video(
     path: Path, container_format: str, max_frames: int, max_side: int
-) -> tuple[list[np.ndarray], bool, int]:
+) -> tuple[int, FrameChoice]:
     _, _, count, _ = _read_packets(path, container_format)
-    chosen = _chosen(count, max_frames)
-    frames: list[np.ndarray] = []
-    has_alpha = False
+    choice = FrameChoice(count, max_frames)
+    shape = None
     for index, frame in enumerate(_decode(path, container_format)):
-        if index not in chosen:
+        if not choice.wants(index):
             continue
-        size = _reduced(frame.width, frame.height, max_side)
+        size = reduced_size(frame.width, frame.height, max_side)
         with_alpha = any(part.is_alpha for part in frame.format.components)
-        has_alpha = has_alpha or with_alpha
         # Not rgba: swscale leaves rubbish in the last columns of widths that 16 does not divide.
         pixels = "gbrap" if with_alpha else "rgb24"
         picture = frame.reformat(*size, format=pixels, interpolation="AREA").to_ndarray()
         if not with_alpha:
             picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255)
-        frames.append(_turned(picture, frame.rotation))
-        if frames[-1].shape != frames[0].shape:
+        picture = _turned(picture, frame.rotation)
+        shape = shape or picture.shape
+        if picture.shape != shape:
             raise RequestError(f"{path} changes its frame size midway")
-    return frames, has_alpha and _has_holes(frames), count
+        choice.offer(index, picture)
+    return count, choice
 
 
 def _open(path: Path, container_format: str) -> InputContainer:
@@ -259,7 +262,7 @@ def _decode(path: Path, container_format: str) -> Iterator[av.VideoFrame]:
             yield from decoder.decode(packet if packet.size else None)
 
 
-def _has_holes(frames: list[np.ndarray]) -> bool:
+def has_holes(frames: list[np.ndarray]) -> bool:
     """Many an exporter writes an alpha channel that is full everywhere: that says nothing."""
     return any(bool((frame[..., 3] < 128).any()) for frame in frames)
 
@@ -269,9 +272,7 @@ def _turned(frame: np.ndarray, rotation: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame, round(rotation / 90) % 4))
 
 
-def _read_animation(
-    path: Path, max_frames: int, max_side: int
-) -> tuple[list[np.ndarray], bool, int]:
+def _read_animation(path: Path, max_frames: int, max_side: int) -> tuple[int, FrameChoice]:
     try:
         image = Image.open(path, formats=("GIF", "WEBP"))
     except UnidentifiedImageError as error:
@@ -280,12 +281,11 @@ def _read_animation(
         _check_extent(path, image.width, image.height, 0.0, 0)
         count = getattr(image, "n_frames", 1)
         _check_extent(path, image.width, image.height, 0.0, count)
-        chosen = _chosen(count, max_frames)
-        size = _reduced(image.width, image.height, max_side)
-        frames = []
+        choice = FrameChoice(count, max_frames)
+        size = reduced_size(image.width, image.height, max_side)
         for index, frame in enumerate(ImageSequence.Iterator(image)):
-            if index in chosen:
+            if choice.wants(index):
                 # Resized premultiplied, which Pillow does by its "a" modes.
                 small = frame.convert("RGBA").convert("RGBa").resize(size, Image.Resampling.HAMMING)
-                frames.append(np.array(small.convert("RGBA")))
-    return frames, _has_holes(frames), count
+                choice.offer(index, np.array(small.convert("RGBA")))
+    return count, choice

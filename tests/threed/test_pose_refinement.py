@@ -22,7 +22,7 @@ def true_turn() -> Turn:
         shape=torch.tensor([angle, math.radians(15), 0.0, 0.0, 0.0, math.log(focal)]),
         waves=torch.zeros(WAVES, 2),
         motions=torch.zeros(COUNT, 6),
-        radius=3.2,
+        radius=3.2 / focal,
         width=64,
         height=64,
     )
