@@ -6,9 +6,9 @@ FOLDER holds GLB files in the corpus's form. Each is filmed before a plain wall 
 and written as a video file without cameras. `threed.source` reads it back; a field is fitted to its
 frames under the cameras found and, for comparison, to the same frames under the true ones. Views
 between the filmed ones are judged inside the box of their true alpha, 4 px wider. What is found is
-known up to a similarity and up to distance against focal length, as of any uncalibrated film: the
-true unseen cameras are carried over by the similarity that brings true cameras nearest to found
-ones, and see with the focal length found.
+known up to a similarity only, as of any uncalibrated film: points of the mesh are put where the
+found cameras see what the true ones see of them, and the true unseen cameras are carried over by
+the similarity between the points' two places.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pipelines.training.meshes import PackedMesh, read_glb
 from pipelines.training.renders import render_mesh
-from threed.cameras import Cameras, look_at_origin
+from threed.cameras import Cameras, look_at_origin, project
 from threed.errors import RequestError
 from threed.field import Field
 from threed.fit import FitConfig, fit
@@ -147,16 +147,29 @@ class Similarity:
         return replace(cameras, c2w=c2w)
 
 
-def similarity(true: Cameras, found: Cameras) -> Similarity:
-    """Return what brings true cameras nearest to found ones: their axes, then their places."""
-    product = (found.c2w[:, :3, :3] @ true.c2w[:, :3, :3].mT).sum(dim=0)
-    left, _, right = torch.linalg.svd(product)
-    mirror = torch.diag(torch.tensor([1.0, 1.0, float(torch.det(left @ right))]))
-    rotation = left @ mirror @ right
-    here, there = true.c2w[:, :3, 3] @ rotation.T, found.c2w[:, :3, 3]
-    a, b = here - here.mean(dim=0), there - there.mean(dim=0)
-    scale = float((a * b).sum() / (a * a).sum())
-    return Similarity(rotation=rotation, scale=scale, shift=(there - scale * here).mean(dim=0))
+def similarity(points: Float[Tensor, "vertex 3"], true: Cameras, found: Cameras) -> Similarity:
+    """Return what brings points nearest to where found cameras see what true ones see of them.
+
+    Umeyama (PAMI 1991), on points triangulated from their true pixels in the found cameras.
+    """
+    pixel, _ = project(points, true)
+    focal = found.focal[:, None]
+    x = (pixel[..., 0] - 0.5 * found.width) / focal
+    y = (0.5 * found.height - pixel[..., 1]) / focal
+    local = torch.nn.functional.normalize(torch.stack([x, y, -torch.ones_like(x)], dim=-1), dim=-1)
+    rays = torch.einsum("vij,vpj->vpi", found.c2w[:, :3, :3], local).double()
+    across = torch.eye(3, dtype=torch.float64) - rays[..., :, None] * rays[..., None, :]
+    origin = found.c2w[:, None, :3, 3, None].double()
+    there = torch.linalg.solve(across.sum(dim=0), (across @ origin).sum(dim=0))[..., 0]
+    a, b = points.double() - points.double().mean(dim=0), there - there.mean(dim=0)
+    left, _, right = torch.linalg.svd(b.T @ a)
+    mirror = torch.ones(3, dtype=torch.float64)
+    mirror[2] = torch.det(left @ right).sign()
+    rotation = left @ torch.diag(mirror) @ right
+    turned = a @ rotation.T
+    scale = float((turned * b).sum() / (turned * turned).sum())
+    shift = there.mean(dim=0) - scale * points.double().mean(dim=0) @ rotation.T
+    return Similarity(rotation=rotation.float(), scale=scale, shift=shift.float())
 
 
 def fitted(orbit: OrbitVideo, config: FitConfig) -> Field:
@@ -251,8 +264,8 @@ def compared(
     config = FitConfig(num_steps=steps)
     field = fitted(replace(source.orbit, cameras=chosen), config)
     known = float(psnr_in_box(render_views(field, unseen), truth).mean())
-    moved = similarity(chosen, seen).carry(unseen)
-    moved = replace(moved, fov_y=torch.full((12,), float(seen.fov_y[0])))
+    some = mesh.vertices[:: max(1, len(mesh.vertices) // 500)].float()
+    moved = similarity(some, chosen, seen).carry(unseen)
     field = fitted(source.orbit, config)
     found = float(psnr_in_box(render_views(field, moved), replace(truth, cameras=moved)).mean())
     return known, found
