@@ -169,7 +169,6 @@ def density_grid(model: Model) -> np.ndarray:
 def score_peer(subject: "Subject", method: str, times: float, our_seconds: float) -> "Score":
     """Return how well a peer does with so many times our seconds."""
     from benchmarks.reconstruction import Score, surface_scores
-
     from benchmarks.stages import Stages
 
     stages = Stages()
