@@ -41,7 +41,8 @@ def _card(job: Job, folder: Path, shown: bool, language: Language) -> str:
     picture = thumbnail(folder / "images" / "000.png", THUMB)
     if not picture:
         picture = '<span class="waiting" aria-hidden="true">…</span>'
-    current = ' aria-current="true"' if shown else ""
+    marks = ' aria-current="true"' if shown else ""
+    marks += ' data-live="yes"' if job.is_live else ""
     deleting = html.escape(say(language, "delete_sure"))
     acts = (
         button("again", say(language, "again_short"), style="quiet", job=job.id)
@@ -50,7 +51,7 @@ def _card(job: Job, folder: Path, shown: bool, language: Language) -> str:
         f'data-sure="{deleting}">{say(language, "delete")}</button>'
     )
     return (
-        f'<li class="card"{current}><button type="button" class="act picture" data-act="choose" '
+        f'<li class="card"{marks}><button type="button" class="act picture" data-act="choose" '
         f'data-job="{job.id}" title="{look}">{picture}'
         f'<span class="badge">{html.escape(_badge(job, folder, language))}</span>'
         f'<span class="unseen">{look}</span></button>'

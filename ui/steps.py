@@ -1,6 +1,7 @@
 """The two steps side by side: the video, and the mesh that is built from it.
 
 Each is a square that shows the best there is at the moment: an invitation, a preview, the result.
+When its films play is for `assets/script/motion.js` to say.
 """
 
 import html
@@ -49,7 +50,7 @@ def film_html(job: Job, video: Path | None, preview: bytes | None, language: Lan
     if video is not None:
         alt = html.escape(say(language, "orbit_video", title=job.title))
         body = (
-            f'<video id="film" src="{address(video)}" aria-label="{alt}" autoplay loop muted '
+            f'<video id="film" src="{address(video)}" aria-label="{alt}" preload="auto" muted '
             "playsinline tabindex='0' controlslist='nodownload noplaybackrate' "
             "disablepictureinpicture></video>"
         )
@@ -118,7 +119,7 @@ def variations_html(
         if len({other.request.prompt for other, _, _ in shown}) > 1:
             name = f"{job.title} · {name}"
         if video is not None:
-            picture = f'<video src="{address(video)}" autoplay loop muted playsinline></video>'
+            picture = f'<video src="{address(video)}" preload="auto" muted playsinline></video>'
         else:
             picture = preview_html(preview) or f"<span>{_standing(job, language)}</span>"
         pressed = "true" if job.id == chosen else "false"

@@ -14,7 +14,10 @@ from ui.tongues import I18N
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 STYLE_SHEETS = [ASSETS / "style" / name for name in ("page.css", "form.css", "panel.css")]
-SCRIPTS = ("studio/studio.js", "studio/viewer.js", "viewer/model-viewer.min.js")
+SCRIPTS = (
+    *("studio/studio.js", "studio/motion.js", "studio/viewer.js"),
+    "viewer/model-viewer.min.js",
+)
 HEAD = "".join(f'<script type="module" src="{script}"></script>' for script in SCRIPTS)
 SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

@@ -50,7 +50,7 @@ function showDimensions(viewer, tools) {
 
 // Video to mesh: a frame's azimuth grows with its time; mesh to video when somebody turns the mesh.
 function keepInStep(viewer, tools, film) {
-  const wanted = () => tools.querySelector("[data-tool=in-step]")?.checked && film?.duration;
+  const wanted = () => tools.querySelector("[data-tool=in-step]")?.checked && film.duration;
   let held = 0;
   viewer.addEventListener("camera-change", (event) => {
     if (event.detail.source !== "user-interaction" || !wanted()) return;
@@ -59,10 +59,13 @@ function keepInStep(viewer, tools, film) {
     const azimuth = (viewer.getCameraOrbit().theta / (2 * Math.PI)) % 1;
     film.currentTime = ((azimuth + 1) % 1) * film.duration;
   });
+  // Only while the film plays: a loop that never ends keeps the whole page from resting.
+  let following = false;
   const follow = () => {
-    if (!viewer.isConnected) return;
+    following = viewer.isConnected && !film.paused && !film.ended;
+    if (!following) return;
     requestAnimationFrame(follow);
-    if (!wanted() || film.paused || performance.now() - held < 300) return;
+    if (!wanted() || performance.now() - held < 300) return;
     const orbit = viewer.getCameraOrbit();
     const now = (orbit.theta * 180) / Math.PI;
     const azimuth = (turn * film.currentTime) / film.duration;
@@ -71,7 +74,9 @@ function keepInStep(viewer, tools, film) {
     if (Math.abs(target - now) < 0.05) return;
     viewer.cameraOrbit = `${target}deg ${orbit.phi}rad ${orbit.radius}m`;
   };
-  requestAnimationFrame(follow);
+  const begin = () => following || follow();
+  film.addEventListener("play", begin);
+  begin();
 }
 
 function bind(viewer) {
@@ -79,7 +84,7 @@ function bind(viewer) {
   const film = document.getElementById("film");
   const start = () => {
     showDimensions(viewer, tools);
-    keepInStep(viewer, tools, film);
+    if (film) keepInStep(viewer, tools, film);
     tools.addEventListener("input", (event) => {
       const field = event.target;
       if (field.name === "view") setView(viewer, field.value);

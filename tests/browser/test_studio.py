@@ -122,6 +122,35 @@ DRIFT_DEG = """async () => {
 }"""
 
 
+def test_a_film_rests_while_its_mesh_is_made_and_where_nobody_sees_it(
+    visitor: BrowserContext, quick_url: str, complaints: list[str]
+) -> None:
+    page = enter(visitor, quick_url)
+    make(page, "slow stone", straight=True)
+    page.wait_for_selector("#film")
+    plays = "() => !document.getElementById('film').paused"
+    page.wait_for_function(plays)
+    page.wait_for_function("() => document.getElementById('film').ended")
+    assert page.locator("#status .bar").count() == 1
+    sheet = "#mesh-step .turning div"
+    seen = {page.locator(sheet).evaluate("(it) => it.style.backgroundPosition") for _ in range(2)}
+    page.hover("#film")
+    page.wait_for_function(plays)
+    page.mouse.move(0, 0)
+    for _ in range(20):
+        page.wait_for_timeout(100)
+        if page.locator(sheet).count():
+            seen.add(page.locator(sheet).evaluate("(it) => it.style.backgroundPosition"))
+    assert len(seen) > 2
+    page.wait_for_selector("#report .chart")
+    page.wait_for_function(plays)
+    page.evaluate("document.body.style.paddingTop = '4000px'")
+    page.wait_for_function("() => document.getElementById('film').paused")
+    page.evaluate("document.body.style.paddingTop = ''")
+    page.wait_for_function(plays)
+    assert complaints == []
+
+
 def test_cancel_within_two_seconds_stop_early_and_try_again(
     visitor: BrowserContext, quick_url: str, complaints: list[str]
 ) -> None:
