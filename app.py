@@ -10,10 +10,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from ui.absent import absent
+
 # Before gradio is imported, which reads it then.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-
-import gradio as gr
+# Packages that gradio and mcp use only if they are there. Others brought them along; they would
+# take a third of the start, the one for notebooks and the other for judging foreign addresses.
+with absent("IPython", "rfc3987_syntax"):
+    import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
