@@ -25,6 +25,7 @@ from pipelines.jobs.executor import open_executor
 from pipelines.jobs.store import JobStore
 from ui.desk import Desk, runs_root
 from ui.fetching import forbid_fetching
+from ui.gate import Gate
 from ui.guard import Guard, password
 from ui.health import host_routes
 from ui.moderation import load_moderation
@@ -66,6 +67,7 @@ def launch_settings(desk: Desk) -> dict[str, Any]:
     dressed = look()
     within = dressed.pop("app_kwargs")
     guard = Middleware(Guard, uploads=desk.served, password=password())
+    gate = Middleware(Gate, uploads=desk.served)
     return {
         "share": False,
         "strict_cors": True,
@@ -81,7 +83,7 @@ def launch_settings(desk: Desk) -> dict[str, Any]:
         "app_kwargs": {
             **within,
             "routes": [*within.get("routes", []), *host_routes(desk.store)],
-            "middleware": [*within.get("middleware", []), guard],
+            "middleware": [*within.get("middleware", []), guard, gate],
         },
         **dressed,
     }

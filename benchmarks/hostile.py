@@ -70,6 +70,8 @@ class Findings:
     """Requests whose answers had a traceback or a path of the server in them."""
     strays: list[str] = field(default_factory=list)
     """Files that appeared outside the run folders and the upload cache."""
+    num_faults: int = 0
+    """Answers from 500 on, which say that the server is at fault and not who asked."""
     well: bool = False
     """Whether health is fine and a good request is still taken and done afterwards."""
 
@@ -193,6 +195,7 @@ def bombard(url: str, num_requests: int, seed: int, num_at_once: int = 8) -> Fin
             shots, attackers.map(lambda shot: fire(url, shot), shots), strict=True
         ):
             findings.statuses[status] = findings.statuses.get(status, 0) + 1
+            findings.num_faults += status >= 500
             asked = shot.path.encode() + (shot.body or b"")
             # What the answer only repeats is not the server's own.
             if any(word in answer and word not in asked for word in GIVEAWAYS):
@@ -242,6 +245,7 @@ def main() -> None:
     found.strays = sorted(str(path) for path in new) + sorted(inside - {"runs", "served"})
     print(f"requests                    {found.num_requests}")
     print(f"statuses                    {dict(sorted(found.statuses.items()))}")
+    print(f"faults of the server's own  {found.num_faults}")
     print(f"told a visitor too much     {len(found.told_too_much)}")
     print(f"files outside the folders   {len(found.strays)}")
     print(f"the server is well          {'yes' if found.well else 'no'}")
