@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.adam import Adam
+from threed.carving import CarvingConfig, carve_hollows
 from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
@@ -73,6 +74,8 @@ class FitConfig:
     """Learning rate of the colour at the start and at the end."""
     spread: float = 3.0
     """How far the distance's gradient is smeared out at the start, voxels; none from half way."""
+    carving: CarvingConfig | None = dataclass_field(default_factory=CarvingConfig)
+    """How hollows are dug that no silhouette shows; None leaves them to the descent."""
     loss: LossConfig = dataclass_field(default_factory=LossConfig)
     flat_underside: bool = True
     """Whether to cut off, level, what no view has seen below all that the views have seen."""
@@ -104,6 +107,9 @@ def fit(
         )
     num_levels = len(config.level_shares)
     field = hull_field(orbit, config.hull, generator, coarseness=2 ** (num_levels - 1))
+    if config.carving is not None:
+        # Hollows are large things, dug where voxels are few.
+        carve_hollows(field, orbit, config.carving)
     first = 0
     for level in range(num_levels):
         if level > 0:

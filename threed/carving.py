@@ -1,0 +1,177 @@
+"""Space carving: hollows that no silhouette shows, dug out where the views' colours disagree.
+
+Kutulakos and Seitz 2000. A point on the visual hull that is on no surface shows different things to
+different views; it is taken away, layer after layer, until what remains looks the same from
+wherever it is seen. A view shows the range of colours about a point's pixel, and views disagree
+only where their ranges lie apart, so that edges, noise and coarse voxels take nothing away.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.cameras import project
+from threed.field import Field
+from threed.hull import close_border, distance_to_surface, redistance
+from threed.orbit import OrbitVideo
+
+# Least cosine between the surface's normal and the way to a camera that is believed to see it.
+MIN_FACING = 0.1
+# Side of a place in the depth picture, in voxels as they look.
+PLACE = 1.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarvingConfig:
+    """When views disagree."""
+
+    tolerance: float = 0.04
+    """How far apart two ranges of colour must lie, of 1."""
+    min_views: int = 5
+    """Views that must see a point before it may go."""
+    outliers: int = 1
+    """Views at either end of the ranges that are not believed."""
+    max_layers: int = 64
+    """Layers that may be taken away."""
+    share: float = 0.5
+    """Share of the surface about a point that must be in doubt with it."""
+    max_doubt: float = 0.1
+    """Share of the last surface in doubt from which on the views are believed in nothing."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.outliers < self.min_views:
+            raise ValueError(
+                f"outliers is {self.outliers}; it must be less than min_views, {self.min_views}"
+            )
+
+
+def carve_hollows(field: Field, orbit: OrbitVideo, config: CarvingConfig) -> int:
+    """Take away what the views disagree about and return how many vertices that were.
+
+    Nothing goes where the views are fewer than the config asks for, or go on to disagree
+    about what is left.
+
+    Args:
+        field: The visual hull; its distance is changed.
+        orbit: The views.
+        config: When they disagree.
+    """
+    hull = field.distance.detach() < 0
+    if orbit.num_frames < config.min_views:
+        return 0
+    inside, looks, in_doubt = hull.clone(), _looks(orbit), 1.0
+    for _ in range(config.max_layers):
+        surface = inside & ~_eroded(inside)
+        index = surface.nonzero()
+        points = field.lower + field.voxel * index.flip(-1)
+        normals = _outward(inside)[:, surface].T
+        wrong = _in_doubt(points, normals, orbit, looks, float(field.voxel), config)
+        in_doubt = float(wrong.float().mean())
+        doubt = torch.zeros(inside.shape, device=inside.device)
+        doubt[surface] = wrong.float()
+        near = [F.avg_pool3d(x[None, None], 3, 1, 1)[0, 0] for x in (doubt, surface.float())]
+        gone = surface & (near[0] > config.share * near[1])
+        inside &= ~gone
+        if not bool(gone.any()) or not bool(inside.any()):
+            break
+    taken = hull & ~inside
+    # Frames that a model made may show no solid thing at all; then the hull is the better start.
+    if not bool(taken.any()) or not bool(inside.any()) or in_doubt > config.max_doubt:
+        return 0
+    # Only about what was taken: elsewhere the distance is finer than its sign.
+    near = F.max_pool3d(taken.float()[None, None], 7, 1, 3)[0, 0] > 0
+    moved = torch.maximum(field.distance.detach(), distance_to_surface(inside))
+    distance = torch.where(near, moved, field.distance.detach())
+    with torch.no_grad():
+        field.distance.copy_(close_border(redistance(distance)))
+    return int(taken.sum())
+
+
+def _outward(inside: Tensor) -> Tensor:
+    """Return unit outward normals everywhere, of the occupancy's blur."""
+    blurred = inside.float()[None, None]
+    for _ in range(3):
+        blurred = F.avg_pool3d(F.pad(blurred, [1] * 6), 3, 1)
+    slope = [-g for g in torch.gradient(blurred[0, 0])]
+    return F.normalize(torch.stack(slope[::-1]), dim=0, eps=1e-6)
+
+
+def _eroded(inside: Tensor) -> Tensor:
+    return -F.max_pool3d(-inside.float()[None, None], 3, 1, 1)[0, 0] > 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Looks:
+    """The least and greatest colour in a window about each pixel."""
+
+    low: Float[Tensor, "view 3 height width"]
+    high: Float[Tensor, "view 3 height width"]
+    whole: Bool[Tensor, "view height width"]
+    """Whether the window shows nothing but the object."""
+
+
+def _looks(orbit: OrbitVideo) -> _Looks:
+    straight = (orbit.albedo / orbit.alpha.clamp(min=0.05)[..., None]).clamp(0, 1)
+    image = straight.permute(0, 3, 1, 2)
+    return _Looks(
+        low=-F.max_pool2d(-image, 3, 1, 1),
+        high=F.max_pool2d(image, 3, 1, 1),
+        whole=-F.max_pool2d(-orbit.alpha[:, None], 3, 1, 1)[:, 0] > 0.9,
+    )
+
+
+def _in_doubt(
+    points: Float[Tensor, "vertex 3"],
+    normals: Float[Tensor, "vertex 3"],
+    orbit: OrbitVideo,
+    looks: _Looks,
+    voxel: float,
+    config: CarvingConfig,
+) -> Bool[Tensor, " vertex"]:
+    """Return which surface points' views disagree."""
+    cameras = orbit.cameras
+    lows, highs, seen = [], [], []
+    for view in range(len(cameras)):
+        pixels, depths = project(points, cameras[[view]])
+        pixel, depth = pixels[0], depths[0]
+        x, y = pixel.floor().long().unbind(-1)
+        ok = (depth > 0) & (x >= 0) & (y >= 0) & (x < cameras.width) & (y < cameras.height)
+        x, y = x.clamp(0, cameras.width - 1), y.clamp(0, cameras.height - 1)
+        way = F.normalize(cameras.c2w[view, :3, 3] - points, dim=-1)
+        facing = (way * normals).sum(dim=-1)
+        front = _front(pixel, depth, ok, voxel * float(cameras.focal[view]))
+        # Within a place of the depth picture a slanted surface's depth changes by its tangent.
+        steep = (1 - facing.square()).clamp(min=0).sqrt() / facing.clamp(min=MIN_FACING)
+        ok &= depth < front + (1 + PLACE * steep) * voxel
+        ok &= (facing > MIN_FACING) & looks.whole[view, y, x]
+        lows.append(torch.where(ok[:, None], looks.low[view][:, y, x].T, -1.0))
+        highs.append(torch.where(ok[:, None], looks.high[view][:, y, x].T, 2.0))
+        seen.append(ok)
+    believed = config.outliers + 1
+    low = torch.stack(lows).topk(believed, dim=0).values[-1]
+    high = torch.stack(highs).topk(believed, dim=0, largest=False).values[-1]
+    enough = torch.stack(seen).sum(dim=0) >= config.min_views
+    return enough & ((low - high).amax(dim=-1) > config.tolerance)
+
+
+def _front(
+    pixel: Float[Tensor, "vertex 2"],
+    depth: Float[Tensor, " vertex"],
+    ok: Bool[Tensor, " vertex"],
+    voxel_at_one: float,
+) -> Float[Tensor, " vertex"]:
+    """Return the depth of the nearest point that falls into each point's place of the picture.
+
+    Places are a little larger than a voxel looks, so that neighbours leave no gaps between them.
+    """
+    side = max(1.0, PLACE * voxel_at_one / float(depth.median()))
+    place = (pixel / side).floor().long()
+    place = torch.where(ok[:, None], place, 0)
+    columns = int(place[:, 0].max()) + 1
+    flat = place[:, 1] * columns + place[:, 0]
+    front = torch.full((int(flat.max()) + 1,), torch.inf, device=depth.device)
+    far = torch.where(ok, depth, torch.inf)
+    return front.scatter_reduce(0, flat, far, "amin")[flat]
