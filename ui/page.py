@@ -264,6 +264,8 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
         clerk.search, [parts.visit, parts.search], shown, **{**quiet, "trigger_mode": "always_last"}
     )
     panel.timer.tick(clerk.look, parts.visit, shown, **quiet)
+    # Whenever a job comes or goes the queue is another.
+    panel.gallery.change(clerk.cost, [parts.visit, *inputs], form.cost, **quiet)
     gr.on(
         # A State holds the model where there is but one to choose.
         [getattr(part, "change") for part in inputs if not isinstance(part, gr.State)],  # noqa: B009

@@ -35,7 +35,6 @@ def main() -> None:
         page.wait_for_selector("#report .chart")
         page.wait_for_selector(".download[data-format=dataset]")
         take(page, "studio.png")
-        page.locator("#downloads").scroll_into_view_if_needed()
         page.locator("#panel").screenshot(path=DOCS / "studio-report.png")
         page.emulate_media(color_scheme="dark")
         page.reload()
@@ -57,9 +56,7 @@ def phone(browser: Browser, url: str, state: object) -> None:
     context.set_default_timeout(WORK_MS)
     page = enter(context, url)
     choose_mesh(page)
-    page.wait_for_selector("#mesh-step model-viewer")
-    page.evaluate("document.getElementById('panel').scrollIntoView()")
-    take(page, "studio-phone.png")
+    take(page, "studio-phone.png", "#panel")
 
 
 def choose_mesh(page: Page) -> None:
@@ -68,10 +65,14 @@ def choose_mesh(page: Page) -> None:
     page.locator(".card", has=page.get_by_text("3D", exact=True)).locator(".picture").click()
 
 
-def take(page: Page, name: str) -> None:
+def take(page: Page, name: str, top: str = "body") -> None:
     """Wait until the mesh is drawn and its video plays, then take the window's picture."""
     page.wait_for_function("() => document.querySelector('model-viewer')?.loaded")
-    page.wait_for_timeout(6000)
+    page.mouse.move(0, 0)
+    # What was pressed is still scrolling softly to where it leads.
+    page.wait_for_timeout(1500)
+    page.locator(top).evaluate("(place) => place.scrollIntoView({behavior: 'instant'})")
+    page.wait_for_timeout(4500)
     page.screenshot(path=DOCS / name)
 
 

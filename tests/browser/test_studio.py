@@ -144,6 +144,7 @@ def test_a_film_rests_while_its_mesh_is_made_and_where_nobody_sees_it(
     assert len(seen) > 2
     page.wait_for_selector("#report .chart")
     page.wait_for_function(plays)
+    page.wait_for_function("() => /starts at once/.test(document.querySelector('#cost').innerText)")
     page.evaluate("document.body.style.paddingTop = '4000px'")
     page.wait_for_function("() => document.getElementById('film').paused")
     page.evaluate("document.body.style.paddingTop = ''")
