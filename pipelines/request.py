@@ -86,8 +86,8 @@ class GenerationRequest:
     then its name. None: the model draws the video."""
     clip_elevation_deg: float | None = None
     """Height of the clip's camera, degrees; None is measured."""
-    clip_fov_deg: float = 40.0
-    """Vertical field of view of the clip's camera, degrees."""
+    clip_fov_deg: float | None = None
+    """Vertical field of view of the clip's camera, degrees; None is measured."""
 
     def __post_init__(self) -> None:
         # A frozen dataclass may still settle its own fields here, once.
@@ -120,7 +120,8 @@ class GenerationRequest:
             raise RequestError(f"clip is {self.clip!r}; it must be a SHA-256 in hexadecimal")
         if self.clip_elevation_deg is not None:
             self._settle_number("clip_elevation_deg", *CLIP_ELEVATION_RANGE_DEG)
-        self._settle_number("clip_fov_deg", *CLIP_FOV_RANGE_DEG)
+        if self.clip_fov_deg is not None:
+            self._settle_number("clip_fov_deg", *CLIP_FOV_RANGE_DEG)
         if self.num_tries is not None:
             _check_integer("num_tries", self.num_tries, *TRIES_RANGE)
         _check_name("recaption", self.recaption)

@@ -15,7 +15,6 @@ from ui.tongues import label
 KINDS = [".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif", ".webp"]
 TITLE = "my clip"
 MAX_TITLE = 80
-DEFAULT_FOV_DEG = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ def build_clip_form() -> ClipForm:
     """Lay the form out in the surrounding Blocks."""
     clip = gr.File(label=label("clip_drop"), file_types=KINDS, height=150, elem_id="clip")
     fov_deg = gr.Number(
-        DEFAULT_FOV_DEG,
+        None,
         label=label("clip_fov"),
         info="{:g} – {:g}".format(*CLIP_FOV_RANGE_DEG),
         elem_id="clip-fov",
@@ -48,14 +47,14 @@ def clip_request(
     Args:
         path: The clip, whose name becomes the title.
         sha256: Its hash.
-        fov_deg: Vertical field of view, degrees; None is the usual one.
+        fov_deg: Vertical field of view, degrees; None is measured.
         form_values: The form's values, whose 3D settings count.
 
     Raises:
         RequestError: A value cannot be used.
     """
     changes = {**mesh_changes(form_values), "distil": False}
-    fov = float(DEFAULT_FOV_DEG if fov_deg is None else fov_deg)
+    fov = None if fov_deg is None else float(fov_deg)
     title = " ".join(path.stem.replace("_", " ").split())[:MAX_TITLE]
     for prompt in (title, TITLE):
         try:
