@@ -30,7 +30,8 @@ def build_clip_form() -> ClipForm:
     """Lay the form out in the surrounding Blocks."""
     clip = gr.File(label=label("clip_drop"), file_types=KINDS, height=150, elem_id="clip")
     fov_deg = gr.Number(
-        None,
+        # Gradio sends an empty field as 0, so 0 it is from the start.
+        0,
         label=label("clip_fov"),
         info="{:g} – {:g}".format(*CLIP_FOV_RANGE_DEG),
         elem_id="clip-fov",
@@ -47,14 +48,14 @@ def clip_request(
     Args:
         path: The clip, whose name becomes the title.
         sha256: Its hash.
-        fov_deg: Vertical field of view, degrees; None is measured.
+        fov_deg: Vertical field of view, degrees; 0 or None is measured.
         form_values: The form's values, whose 3D settings count.
 
     Raises:
         RequestError: A value cannot be used.
     """
     changes = {**mesh_changes(form_values), "distil": False}
-    fov = None if fov_deg is None else float(fov_deg)
+    fov = float(fov_deg) if fov_deg else None
     title = " ".join(path.stem.replace("_", " ").split())[:MAX_TITLE]
     for prompt in (title, TITLE):
         try:

@@ -46,8 +46,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "clip_drop": ("A clip that turns once around one object", "绕着一个物体转一圈的视频"),
     "build_clip": ("Make a mesh of it", "由视频生成网格"),
     "clip_fov": (
-        "The camera's field of view, degrees (empty: measured)",
-        "相机视场角（度，留空则自动测量）",
+        "The camera's field of view, degrees (0: measured)",
+        "相机视场角（度，0 表示自动测量）",
     ),
     "clip_restored": (
         "The 3D settings of {title} are back; it was made from a clip, so choose the clip again.",
