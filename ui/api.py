@@ -48,7 +48,7 @@ def _add_with_files(endpoints: "Endpoints") -> None:
         clip = gr.File(label="clip", type="filepath")
         name = gr.Textbox(CLIP_TITLE, label="name")
         elevation_deg = gr.Textbox(MEASURE, label="elevation_deg")
-        fov_deg = gr.Number(None, label="fov_deg")
+        fov_deg = gr.Number(0, label="fov_deg")
         texture_size = gr.Number(DEFAULT.texture_size, label="texture_size", precision=0)
         max_faces = gr.Number(DEFAULT.max_faces, label="max_faces", precision=0)
         job = gr.Textbox(label="job")
@@ -164,7 +164,7 @@ class Endpoints:
                 not fetched.
             name: What to call it.
             elevation_deg: Height of the camera above the object's middle in degrees, or "measure".
-            fov_deg: Vertical field of view of the camera in degrees; left out it is measured.
+            fov_deg: Vertical field of view of the camera in degrees; 0 is measured.
             texture_size: Width and height of the texture: 512, 1024, 2048 or 4096.
             max_faces: The mesh has at most so many triangles.
             key: The key from an earlier call; empty: a new one is made.
@@ -177,7 +177,7 @@ class Endpoints:
                 prompt=name or CLIP_TITLE,
                 clip=check_clip(path),
                 clip_elevation_deg=_degrees(elevation_deg),
-                clip_fov_deg=None if fov_deg is None else _real(fov_deg),
+                clip_fov_deg=_real(fov_deg) if fov_deg else None,
                 texture_size=_whole(texture_size, DEFAULT.texture_size),
                 max_faces=_whole(max_faces, DEFAULT.max_faces),
             )

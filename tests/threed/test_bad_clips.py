@@ -119,8 +119,10 @@ def test_8k_frames_are_reduced_within_bounds(tmp_path: Path) -> None:
         container.mux(stream.encode())
     code = (
         "import sys; from threed.video_io import read_clip\n"
-        "import resource; print(read_clip(sys.argv[1]).frames.shape)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(read_clip(sys.argv[1]).frames.shape)\n"
+        # Not getrusage, whose peak is that of the process which started this one, where larger.
+        "(peak,) = [r for r in open('/proc/self/status') if r.startswith('VmHWM')]\n"
+        "print(peak.split()[1])"
     )
     finished = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
@@ -128,7 +130,7 @@ def test_8k_frames_are_reduced_within_bounds(tmp_path: Path) -> None:
     shape, peak_kib = finished.stdout.strip().splitlines()
     assert shape == "(8, 576, 1024, 4)"
     # The codec holds a few of 50 MB; what is taken in as it comes does not add to them.
-    assert int(peak_kib) < 2_000_000
+    assert int(peak_kib) < 1_000_000
 
 
 def test_more_pixels_than_a_day_decodes_are_refused_at_once(tmp_path: Path) -> None:
