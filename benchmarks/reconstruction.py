@@ -19,7 +19,7 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from pipelines.training.meshes import PackedMesh, read_glb
 from pipelines.training.renders import render_mesh as render_truth_mesh
 from threed.cameras import Cameras, orbit_cameras
 from threed.field import Field
-from threed.fit import FitConfig, fit
+from threed.fit import FitConfig, FitStep, fit
 from threed.hull import hull_field
 from threed.mesh import MeshConfig, extract_mesh
 from threed.metrics import compare_surfaces, psnr_in_box, ssim
@@ -43,10 +43,14 @@ from threed.texture import bake, unwrap
 
 LIGHTS = ("lit", "unlit", "normals")
 # Each closed and in one piece, so that the share of volume that both fill means something.
-CONCAVE = ("kaykit-bowl-01", "kenney-pot-00", "kenney-mug-00", "quaternius-boat-00")
-CONCAVE = (*CONCAVE, "kenney-canoe-00", "kenney-detail-bowl-00")
-EVERYDAY = ("kenney-chair-00", "kenney-barrel-00", "kenney-chest-00", "kenney-cart-00")
-EVERYDAY = (*EVERYDAY, "kenney-tree-oak-00", "kaykit-skull-04")
+CONCAVE = (
+    *("kaykit-bowl-01", "kenney-pot-00", "kenney-mug-00"),
+    *("quaternius-boat-00", "kenney-canoe-00", "kenney-detail-bowl-00"),
+)
+EVERYDAY = (
+    *("kenney-chair-00", "kenney-barrel-00", "kenney-chest-00"),
+    *("kenney-cart-00", "kenney-tree-oak-00", "kaykit-skull-04"),
+)
 COLUMNS = ("field", "mesh", "ssim", "chamfer", "f_score", "iou", "seconds", "mib")
 ROW = "{:24s} {:8s} {:9s}" + " {:>8s}" * len(COLUMNS)
 
@@ -182,7 +186,7 @@ def measure(subject: Subject, config: FitConfig, peers: list[float]) -> Iterator
                 yield score_peer(subject, method, times, ours.seconds)
 
 
-def _last(steps) -> Field:
+def _last(steps: Generator[FitStep, None, Field]) -> Field:
     while True:
         try:
             next(steps)

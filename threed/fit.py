@@ -110,11 +110,12 @@ def fit(
     if config.carving is not None:
         # Hollows are large things, dug where voxels are few.
         carve_hollows(field, orbit, config.carving)
+    wanted = ray_targets(orbit, shaded=orbit.normals is None)
     first = 0
     for level in range(num_levels):
         if level > 0:
             field = finer(field, orbit, config.hull)
-        targets = cull(field, ray_targets(orbit, shaded=orbit.normals is None))
+        targets = cull(field, wanted)
         last = round(sum(config.level_shares[: level + 1]) * config.num_steps)
         yield from descend(field, [targets], orbit, config, generator, range(first, last))
         if config.flat_underside:

@@ -8,6 +8,8 @@ import os
 
 import torch
 
+from pipelines.errors import RequestError
+
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -15,12 +17,14 @@ def fast_dtype(device: torch.device | str) -> torch.dtype:
     """Return what LATHE_PRECISION names, else what `device` multiplies matrices in fastest.
 
     That is bfloat16 on a GPU, and on a CPU that takes dot products of bfloat16 (AVX-512 BF16) or
-    tiles of it (AMX): others emulate it and are slower for it. A name that is neither of DTYPES
-    raises ValueError.
+    tiles of it (AMX): others emulate it and are slower for it.
+
+    Raises:
+        RequestError: LATHE_PRECISION names none of DTYPES.
     """
     if asked := os.environ.get("LATHE_PRECISION"):
         if asked not in DTYPES:
-            raise ValueError(f"LATHE_PRECISION is {asked!r}; it can be {' or '.join(DTYPES)}")
+            raise RequestError(f"LATHE_PRECISION is {asked!r}; it can be {' or '.join(DTYPES)}")
         return DTYPES[asked]
     if torch.device(device).type == "cuda":
         return torch.bfloat16
