@@ -17,7 +17,7 @@ import torch
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.cameras import Cameras as NerfstudioCameras
 from nerfstudio.cameras.cameras import CameraType
-from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.cameras.rays import Frustums, RayBundle, RaySamples
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.models.base_model import Model
 from nerfstudio.models.nerfacto import NerfactoModelConfig
@@ -162,7 +162,12 @@ def density_grid(model: Model) -> np.ndarray:
     parts: list[Tensor] = []
     with torch.no_grad():
         for chunk in points.reshape(-1, 3).split(1 << 16):
-            parts.append(model.field.density_fn(chunk[None])[0, :, 0])  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+            place = chunk[None]
+            nothing = torch.zeros_like(place[..., :1])
+            frustums = Frustums(place, torch.ones_like(place), nothing, nothing, nothing)
+            # TensoRF's returns the density alone, for which its own `density_fn` is not made.
+            density = model.field.get_density(RaySamples(frustums=frustums))  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+            parts.append((density[0] if isinstance(density, tuple) else density)[0, :, 0])
     return torch.cat(parts).reshape(GRID, GRID, GRID).numpy()
 
 
