@@ -22,7 +22,8 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from pipelines.jobs.executor import open_executor
-from pipelines.jobs.store import JobStore
+from pipelines.jobs.store import JobStore, QueueLimits
+from ui.callers import callers_from_environment
 from ui.desk import Desk, runs_root
 from ui.fetching import forbid_fetching
 from ui.gate import Gate
@@ -39,7 +40,7 @@ MAX_UPLOAD = f"{MAX_CLIP_BYTES >> 20}mb"
 
 def open_desk() -> Desk:
     """Return a desk over the runs folder; its worker is not started yet."""
-    store = JobStore(runs_root())
+    store = JobStore(runs_root(), QueueLimits.from_environment())
     served = Path(get_upload_folder())
     return Desk(store, open_executor(store), served, load_moderation())
 
@@ -66,7 +67,8 @@ def launch_settings(desk: Desk) -> dict[str, Any]:
     forbid_fetching()
     dressed = look()
     within = dressed.pop("app_kwargs")
-    guard = Middleware(Guard, uploads=desk.served, password=password())
+    callers = callers_from_environment()
+    guard = Middleware(Guard, uploads=desk.served, callers=callers, password=password())
     gate = Middleware(Gate, uploads=desk.served)
     return {
         "share": False,

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -31,6 +32,7 @@ from pipelines.provenance import read_provenance  # noqa: E402
 
 THINGS = ("chair", "tree", "car", "lamp", "boat", "mug", "house", "fish", "star", "cake")
 START_SECONDS = 120.0
+APP = ("app.py",)
 
 
 @dataclass(kw_only=True)
@@ -160,8 +162,10 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def start_program(root: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start app.py on a free port and return it with its address once it answers."""
+def start_program(
+    root: Path, command: Sequence[str] = APP, log: Path | None = None
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the program on a free port and return it with its address once it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -172,7 +176,11 @@ def start_program(root: Path) -> tuple[subprocess.Popen[bytes], str]:
         "LATHE_RUNS": str(root / "runs"),
     }
     program = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=None if log is None else log.open("ab"),
     )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + START_SECONDS

@@ -25,6 +25,7 @@ from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
+from ui.callers import calling
 from ui.copies import Copies
 from ui.exports import Exports
 from ui.moderation import Moderate, allow_all, check_words
@@ -101,7 +102,7 @@ class Desk:
         """
         self._check(request)
         with _in_words():
-            job_id = self.store.submit(request, session, source)
+            job_id = self.store.submit(request, session, source, calling())
         self.executor.submitted(job_id)
         return job_id
 
@@ -116,7 +117,7 @@ class Desk:
         for request in requests:
             self._check(request)
         with _in_words():
-            ids = self.store.submit_batch(requests, session)
+            ids = self.store.submit_batch(requests, session, calling())
         for job_id in ids:
             self.executor.submitted(job_id)
         return ids
@@ -145,7 +146,7 @@ class Desk:
         """
         job = self.job(job_id, session)
         with _in_words():
-            self.store.resume(job.id)
+            self.store.resume(job.id, calling())
         self.executor.submitted(job.id)
 
     def build(self, job_id: object, session: object, **changes: Any) -> None:
@@ -170,7 +171,8 @@ class Desk:
         if wrong := changes.keys() - {"distil", "texture_size", "max_faces", "max_mb"}:
             raise RequestError(f"{', '.join(sorted(wrong))} cannot change once the video is made")
         with _in_words():
-            self.store.build(job.id, replace(job.request, video_only=False, **changes))
+            request = replace(job.request, video_only=False, **changes)
+            self.store.build(job.id, request, calling())
         self.executor.submitted(job.id)
 
     # Looking.

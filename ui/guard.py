@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.callers import HEADER, Callers
+
 PASSWORD_VARIABLE = "LATHE_PASSWORD"
 MAX_BODY_BYTES = 1 << 20
 """Of every request but uploads: words and settings are small."""
@@ -52,9 +54,12 @@ def security_headers() -> dict[str, str]:
 class Guard:
     """ASGI middleware around the whole program."""
 
-    def __init__(self, app: ASGIApp, uploads: Path, password: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, uploads: Path, callers: Callers, password: str | None = None
+    ) -> None:
         self.app = app
         self.uploads = uploads
+        self.callers = callers
         self.password = password
         self.headers = security_headers()
 
@@ -68,6 +73,7 @@ class Guard:
         if refusal := self._refusal(path, headers):
             await refusal(scope, receive, send)
             return
+        MutableHeaders(scope=scope)[HEADER] = self.callers.name(scope) or ""
         if not path.startswith(UPLOAD_PATH):
             receive = _bounded(receive, MAX_BODY_BYTES)
         await self.app(scope, receive, send)

@@ -66,7 +66,12 @@ CREATE INDEX jobs_by_place ON jobs (state, place);
 CREATE TABLE workers (id TEXT PRIMARY KEY, seen REAL NOT NULL);
 """
 
-MIGRATIONS = (TABLES, GALLERY_AND_LEASES)
+ADDRESSES = """
+ALTER TABLE jobs ADD COLUMN caller TEXT;  -- a hash of the address it came from; null: unknown
+CREATE INDEX jobs_by_caller ON jobs (caller) WHERE caller IS NOT NULL;
+"""
+
+MIGRATIONS = (TABLES, GALLERY_AND_LEASES, ADDRESSES)
 """Run in order, each once in a file's life; `PRAGMA user_version` counts those that have run."""
 
 
@@ -109,7 +114,13 @@ class Database:
             database.execute("COMMIT")
 
     def _migrate(self) -> None:
+        with self.reading() as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+        # Nothing is to be written, so a full disk or a locked file shall not forbid the start.
+        if version == len(MIGRATIONS):
+            return
         with self.writing() as database:
+            # Another process may have been here since.
             (version,) = database.execute("PRAGMA user_version").fetchone()
             for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                 # Not executescript, which would commit before it begins.

@@ -34,26 +34,35 @@ class Intake(Database):
         super().__init__(root)
         self.limits = limits or QueueLimits()
 
-    def submit(self, request: GenerationRequest, session: str, source: Path | None = None) -> str:
+    def submit(
+        self,
+        request: GenerationRequest,
+        session: str,
+        source: Path | None = None,
+        caller: str | None = None,
+    ) -> str:
         """Queue a request and return its job's id.
 
         Args:
             request: What to make.
             session: The visitor's key.
             source: A file that the request works on; it is copied.
+            caller: Stands for the address that it came from; None where nobody knows.
 
         Raises:
             RequestError: Too much waits already, or the session's key has another form.
         """
-        return self._take([request], session, None, source)[0]
+        return self._take([request], session, None, source, caller)[0]
 
-    def submit_batch(self, requests: Sequence[GenerationRequest], session: str) -> list[str]:
+    def submit_batch(
+        self, requests: Sequence[GenerationRequest], session: str, caller: str | None = None
+    ) -> list[str]:
         """Queue requests that belong together, all or none, and return their jobs' ids in order.
 
         Raises:
             RequestError: As `submit`.
         """
-        return self._take(requests, session, secrets.token_urlsafe(16), None)
+        return self._take(requests, session, secrets.token_urlsafe(16), None, caller)
 
     def _take(
         self,
@@ -61,21 +70,22 @@ class Intake(Database):
         session: str,
         batch: str | None,
         source: Path | None,
+        caller: str | None,
     ) -> list[str]:
         if not SESSION_PATTERN.fullmatch(session):
             raise RequestError("this session is not known; reload the page and try again")
         ids = [secrets.token_urlsafe(16) for _ in requests]
         now = time.time()
         with self.writing() as database:
-            self._admit(database, session, len(requests), now)
+            self._admit(database, session, caller, len(requests), now)
             for job_id, request in zip(ids, requests, strict=True):
                 database.execute(
-                    "INSERT INTO jobs (id, session, request, batch, created, title, words, place) "
-                    "SELECT ?, ?, ?, ?, ?, ?, ?, "
+                    "INSERT INTO jobs (id, session, request, batch, created, title, words, "
+                    "caller, place) SELECT ?, ?, ?, ?, ?, ?, ?, ?, "
                     "coalesce(max(place), 0) + 1 FROM jobs",
                     (
                         *(job_id, session, request.to_json(), batch, now),
-                        *(request.prompt, request.prompt.casefold()),
+                        *(request.prompt, request.prompt.casefold(), caller),
                     ),
                 )
             if source is not None:
@@ -86,32 +96,53 @@ class Intake(Database):
         return ids
 
     def _admit(
-        self, database: sqlite3.Connection, session: str, count: int, now: float | None
+        self,
+        database: sqlite3.Connection,
+        session: str,
+        caller: str | None,
+        count: int,
+        now: float | None,
     ) -> None:
         """Raise RequestError where there is no room for so many more; None is no new job's time."""
         limits = self.limits
-        live = f"SELECT count(*) FROM jobs WHERE {LIVE}"
-        mine = database.execute(live + " AND session = ?", (session,)).fetchone()[0]
-        everyone = database.execute(live).fetchone()[0]
+
+        def counted(condition: str, *values: str | float | None) -> int:
+            """`condition` is one of the literals below."""
+            query = f"SELECT count(*) FROM jobs WHERE {condition}"
+            return database.execute(query, values).fetchone()[0]
+
+        mine = counted(f"{LIVE} AND session = ?", session)
         if mine + count > limits.per_session:
             more = "" if count == 1 else f" and {count} more are asked for"
             raise RequestError(
                 f"{mine} of your jobs wait or run already{more}; {limits.per_session} are "
                 "allowed at once; wait for one to finish, or cancel one"
             )
+        by_address = limits.per_address > 0 and caller is not None
+        if by_address and counted(f"{LIVE} AND caller = ?", caller) + count > limits.per_address:
+            raise RequestError(
+                f"{limits.per_address} jobs at once are allowed from one network address, and "
+                "yours has no more room; try again when some are finished"
+            )
+        everyone = counted(LIVE)
         if everyone + count > limits.in_all:
             raise RequestError(
                 f"{everyone} jobs wait already, which is all there is room for; try again later"
             )
         if now is None:
             return
-        recent = database.execute(
-            "SELECT count(*) FROM jobs WHERE session = ? AND created > ?", (session, now - HOUR)
-        ).fetchone()[0]
+        recent = counted("session = ? AND created > ?", session, now - HOUR)
         if recent + count > limits.per_hour:
             raise RequestError(
                 f"{recent} jobs came from you within the hour and {limits.per_hour} are allowed; "
                 "try again later"
+            )
+        hourly = limits.per_address_hour
+        lately = counted("caller = ? AND created > ?", caller, now - HOUR) if by_address else 0
+        if 0 < hourly < lately + count:
+            raise RequestError(
+                f"{lately} jobs came from your network address within the hour and {hourly} are "
+                "allowed; try again later"
             )
 
     def status(self, job_id: str) -> Job:
@@ -184,7 +215,7 @@ class Intake(Database):
                 (state, now, now, job_id),
             )
 
-    def resume(self, job_id: str) -> None:
+    def resume(self, job_id: str, caller: str | None = None) -> None:
         """Queue a job again that failed, was cancelled or was stopped; its whole stages stand.
 
         Raises:
@@ -193,9 +224,9 @@ class Intake(Database):
         job = self.status(job_id)
         if job.state not in ("failed", "cancelled", "stopped"):
             raise RequestError(f"this job is {job.state}; there is nothing to resume")
-        self._queue_again(job, job.request, continued=job.continued, attempts=None)
+        self._queue_again(job, job.request, caller, continued=job.continued, attempts=None)
 
-    def build(self, job_id: str, request: GenerationRequest) -> None:
+    def build(self, job_id: str, request: GenerationRequest, caller: str | None = None) -> None:
         """Queue a job with a finished video again, now as a request that goes on to the mesh.
 
         Raises:
@@ -204,21 +235,27 @@ class Intake(Database):
         job = self.status(job_id)
         if job.is_live:
             raise RequestError(f"this job is {job.state}; wait until its video is finished")
-        self._queue_again(job, request, continued=True, attempts=0)
+        self._queue_again(job, request, caller, continued=True, attempts=0)
 
     def _queue_again(
-        self, job: Job, request: GenerationRequest, continued: bool, attempts: int | None
+        self,
+        job: Job,
+        request: GenerationRequest,
+        caller: str | None,
+        *,
+        continued: bool,
+        attempts: int | None,
     ) -> None:
         with self.writing() as database:
-            self._admit(database, job.session, 1, None)
+            self._admit(database, job.session, caller, 1, None)
             changed = database.execute(
                 "UPDATE jobs SET state = 'queued', request = ?, continued = ?, losses = 0, "
-                "attempts = coalesce(?, attempts), "
+                "attempts = coalesce(?, attempts), caller = ?, "
                 "place = (SELECT max(place) + 1 FROM jobs), "
                 "started = NULL, finished = NULL, stage = NULL, stage_started = NULL, step = 0, "
                 "num_steps = 0, message = '', cancel_asked = NULL, stop_asked = NULL "
                 "WHERE id = ? AND state = ?",
-                (request.to_json(), continued, attempts, job.id, job.state),
+                (request.to_json(), continued, attempts, caller, job.id, job.state),
             )
             if changed.rowcount == 0:
                 raise RequestError("this job has just changed; look again")

@@ -138,6 +138,12 @@ class Keeping(Leases):
                     "DELETE FROM jobs WHERE id = ? AND created < ?", (job.id, now - HOUR)
                 )
         with self.reading() as database:
+            # It has been counted for as long as it counts.
+            database.execute(
+                f"UPDATE jobs SET caller = NULL WHERE caller IS NOT NULL AND {ended} "
+                "AND created < ?",
+                (now - HOUR,),
+            )
             database.execute(
                 "DELETE FROM stage_times WHERE rowid <= (SELECT max(rowid) FROM stage_times) - ?",
                 (NUM_TIMES_KEPT,),

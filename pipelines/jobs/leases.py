@@ -35,19 +35,22 @@ class Leases(Intake):
     def claim(self, worker: str = LOCAL_WORKER, lease_seconds: float = LEASE_SECONDS) -> Job | None:
         """Take the job that has waited longest, or return None where nothing may be taken.
 
-        A visitor of whom enough runs already is passed over.
+        A visitor or an address of which enough runs already is passed over.
         """
         now = time.time()
+        of_address = self.limits.running_per_address
         with self.writing() as database:
             row = database.execute(
                 "UPDATE jobs SET state = 'running', started = ?, attempts = attempts + 1, "
                 "worker = ?, lease = ?, lease_until = ? "
                 "WHERE number = (SELECT number FROM jobs WHERE state = 'queued' AND "
                 "(SELECT count(*) FROM jobs AS other WHERE other.state = 'running' "
-                "AND other.session = jobs.session) < ? ORDER BY place LIMIT 1) RETURNING id",
+                "AND other.session = jobs.session) < ? AND (? = 0 OR "
+                "(SELECT count(*) FROM jobs AS other WHERE other.state = 'running' "
+                "AND other.caller = jobs.caller) < ?) ORDER BY place LIMIT 1) RETURNING id",
                 (
                     *(now, worker, secrets.token_urlsafe(16), now + lease_seconds),
-                    self.limits.running_per_session,
+                    *(self.limits.running_per_session, of_address, of_address),
                 ),
             ).fetchone()
         return self._jobs("id = ?", row["id"])[0] if row else None

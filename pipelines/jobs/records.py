@@ -1,10 +1,13 @@
 """What is known of a job: the records that pass between the page, the store and the worker."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from pipelines.request import GenerationRequest
 from threed.progress import Stage
+
+LIMITS_VARIABLE = "LATHE_LIMITS"
 
 State = Literal["queued", "running", "done", "stopped", "failed", "cancelled"]
 Order = Literal["cancel", "stop", "abandon"]
@@ -79,8 +82,10 @@ class Job:
 class QueueLimits:
     """How much may wait at once.
 
+    Several visitors may share an address, so an address may have more than a visitor.
+
     Raises:
-        ValueError: A limit is below one.
+        ValueError: A limit is below one, or one of an address's below nought.
     """
 
     per_session: int = 8
@@ -89,15 +94,41 @@ class QueueLimits:
     """Jobs of one visitor that run at once, where there are several workers."""
     per_hour: int = 60
     """Jobs that one visitor may hand in within an hour."""
+    per_address: int = 24
+    """Jobs from one address that wait or run; 0 is no limit, for this and the next two."""
+    running_per_address: int = 4
+    """Jobs from one address that run at once."""
+    per_address_hour: int = 240
+    """Jobs that may be handed in from one address within an hour."""
     in_all: int = 100
     """Jobs of all visitors that wait or run."""
     num_attempts: int = 3
     """How many workers may die while they run one job before it is given up."""
 
     def __post_init__(self) -> None:
-        for name in ("per_session", "running_per_session", "per_hour", "in_all", "num_attempts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is allowed")
+        for field in fields(self):
+            given, least = getattr(self, field.name), 0 if "address" in field.name else 1
+            if given < least:
+                raise ValueError(f"{field.name} is {given}; at least {least} is allowed")
+
+    @staticmethod
+    def from_environment() -> "QueueLimits":
+        """Return the limits with those replaced that LATHE_LIMITS names: "per_hour=20, in_all=9".
+
+        Raises:
+            ValueError: It names no limit, or a value is not allowed.
+        """
+        known = {field.name for field in fields(QueueLimits)}
+        changes = {}
+        for change in filter(str.strip, os.environ.get(LIMITS_VARIABLE, "").split(",")):
+            name, _, value = (part.strip() for part in change.partition("="))
+            if name not in known or not value.isdecimal():
+                raise ValueError(
+                    f"{LIMITS_VARIABLE} has {change.strip()!r}; it must be NAME=NUMBER, with a "
+                    f"name of {', '.join(sorted(known))}"
+                )
+            changes[name] = int(value)
+        return QueueLimits(**changes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from pipelines.errors import InstallationError, ReconstructionError, RequestErro
 from pipelines.jobs.heartbeat import Heartbeat, new_worker_name
 from pipelines.jobs.previews import encode_preview
 from pipelines.jobs.records import Job, KnownThings, State
-from pipelines.jobs.store import JobStore
+from pipelines.jobs.store import JobStore, QueueLimits
 from pipelines.request import GenerationRequest
 from threed.progress import EarlyStop, Progress
 from threed.report import Report
@@ -204,7 +204,7 @@ def main(chain: Chain | None = None) -> None:
     parser.add_argument("--name", default=new_worker_name(), help="what the store calls it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
-    store = JobStore(arguments.runs)
+    store = JobStore(arguments.runs, QueueLimits.from_environment())
     threading.Thread(target=_end_with_the_page, args=(store, arguments.name), daemon=True).start()
     # The page must stay quick while every core computes.
     os.nice(5)

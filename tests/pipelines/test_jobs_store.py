@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import RequestError
 from pipelines.jobs.estimate import fraction_done
-from pipelines.jobs.records import KnownThings
+from pipelines.jobs.records import LIMITS_VARIABLE, KnownThings
 from pipelines.jobs.store import JobStore, QueueLimits, new_session
 from pipelines.request import GenerationRequest
 from threed.progress import STAGES, Progress, Stage
@@ -252,3 +252,51 @@ def test_prune_forgets_old_jobs_with_their_files_and_no_others(
 def test_a_limit_below_one_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0"):
         QueueLimits(**{name: 0})
+
+
+def test_an_address_may_have_more_than_a_visitor_and_no_more_than_that(tmp_path: Path) -> None:
+    limits = QueueLimits(per_session=2, per_address=4, per_address_hour=6, running_per_address=1)
+    store = JobStore(tmp_path, limits)
+    ids = [store.submit(request(), new_session(), caller="home") for _ in range(4)]
+    with pytest.raises(RequestError, match="4 jobs at once are allowed from one network address"):
+        store.submit(request(), new_session(), caller="home")
+    # Others have their own, and of whom nobody knows where they are, nobody counts.
+    elsewhere = store.submit(request(), new_session(), caller="elsewhere")
+    unknown = [store.submit(request(), new_session()) for _ in range(9)]
+    claimed = [job and job.id for job in (store.claim(), store.claim(), store.claim())]
+    assert claimed == [ids[0], elsewhere, unknown[0]]
+    for job_id in ids:
+        store.cancel(job_id)
+    store.finish(ids[0], "cancelled")
+    store.submit_batch([request(), request()], new_session(), caller="home")
+    with pytest.raises(RequestError, match="6 jobs came from your network address within the hour"):
+        store.submit(request(), new_session(), caller="home")
+    # What is taken up again counts where it is taken up, and is nothing new within the hour.
+    store.resume(ids[1], caller="home")
+    store.resume(ids[2], caller="home")
+    with pytest.raises(RequestError, match="one network address"):
+        store.resume(ids[3], caller="home")
+    store.resume(ids[3], caller="elsewhere")
+
+
+def test_an_address_is_forgotten_when_it_counts_no_more(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, live = (store.submit(request(), new_session(), caller="home") for _ in range(2))
+    store.cancel(done)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3700)
+    store.prune(7 * 24 * 3600.0)
+    with store.reading() as database:
+        callers = dict(database.execute("SELECT id, caller FROM jobs").fetchall())
+    assert callers == {done: None, live: "home"}
+
+
+def test_the_host_may_set_each_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert QueueLimits.from_environment() == QueueLimits()
+    monkeypatch.setenv(LIMITS_VARIABLE, "per_hour=20, per_address = 0,")
+    assert QueueLimits.from_environment() == QueueLimits(per_hour=20, per_address=0)
+    for wrong in ("per_day=3", "per_hour", "per_hour=-1", "per_hour=0", "per_hour=2.5"):
+        monkeypatch.setenv(LIMITS_VARIABLE, wrong)
+        with pytest.raises(ValueError, match="per_"):
+            QueueLimits.from_environment()
