@@ -2,7 +2,7 @@
 
 GRADIO_SERVER_PORT or PORT chooses the port (7860), GRADIO_SERVER_NAME the address (this machine
 only, or everywhere on a Hugging Face Space), LATHE_RUNS the folder that keeps the runs,
-LATHE_EXECUTOR where jobs run (process, or inline).
+LATHE_EXECUTOR where jobs run (process, inline or ray).
 """
 
 import os

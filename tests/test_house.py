@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each may import what stands to its right.
 ROOMS = ("app", "ui", "pipelines", "threed")
 MAX_LINES = 350
+OPTIONAL = "requirements-ray.txt"
 
 TRAINING_MAY_IMPORT = {
     "torch",
@@ -205,7 +206,7 @@ def test_no_file_speaks_of_anything_but_the_project() -> None:
 
 
 def test_what_is_imported_is_pinned_and_what_is_pinned_is_imported() -> None:
-    pins = _pins("requirements.txt")
+    pins = _pins("requirements.txt") | _pins(OPTIONAL)
     modules = set().union(*(_foreign(path) for path in _sources(*ROOMS)))
     imported = _distributions(modules)
     unpinned = {module for module, names in imported.items() if not names & set(pins)}
@@ -215,7 +216,7 @@ def test_what_is_imported_is_pinned_and_what_is_pinned_is_imported() -> None:
 
 
 def test_what_the_tests_import_is_pinned() -> None:
-    pins = _pins("requirements.txt") | _pins("requirements-test.txt")
+    pins = _pins("requirements.txt") | _pins("requirements-test.txt") | _pins(OPTIONAL)
     modules = set().union(*(_foreign(path) for path in _sources("tests")))
     # The client comes with gradio, of the version that belongs to it.
     imported = _distributions(modules - {"gradio_client"})
@@ -223,7 +224,8 @@ def test_what_the_tests_import_is_pinned() -> None:
 
 
 def test_the_installed_versions_are_the_pinned_ones() -> None:
-    for name, version in (_pins("requirements.txt") | _pins("requirements-test.txt")).items():
+    pins = _pins("requirements.txt") | _pins("requirements-test.txt") | _pins(OPTIONAL)
+    for name, version in pins.items():
         assert importlib.metadata.version(name).split("+")[0] == version, name
 
 

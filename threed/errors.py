@@ -5,5 +5,9 @@ class RequestError(ValueError):
     """The user's input cannot be used: says what was given and what is allowed, before any work."""
 
 
+class FolderInUseError(RequestError):
+    """Another run is writing into the folder; it will be free in time."""
+
+
 class ReconstructionError(RuntimeError):
     """Honest work found no result: says what was found and what to try."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from threed.errors import ReconstructionError, RequestError
+from threed.errors import FolderInUseError, ReconstructionError, RequestError
 
 if TYPE_CHECKING:
     import threed.orbit
@@ -178,7 +178,7 @@ class RunFolder:
             taken = True
         if taken:
             self.close()
-            raise RequestError(
+            raise FolderInUseError(
                 f"the output folder {self.path} is in use, another run is writing there: wait for "
                 "it or choose another folder"
             )

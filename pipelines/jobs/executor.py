@@ -2,6 +2,7 @@
 
     LATHE_EXECUTOR=process    a worker process beside the page (the default)
     LATHE_EXECUTOR=inline     a thread of the page's own process, for hosts that lend a GPU a call
+    LATHE_EXECUTOR=ray        a worker a GPU, on one machine or many (needs requirements-ray.txt)
 
 The store stays the only truth. An executor owns workers; each worker has a name and does three
 things, all of them calls of the store (`pipelines.jobs.leases`):
@@ -25,7 +26,7 @@ from typing import Protocol, runtime_checkable
 from pipelines.errors import RequestError
 from pipelines.jobs.store import JobStore
 
-EXECUTORS = ("process", "inline")
+EXECUTORS = ("process", "inline", "ray")
 VARIABLE = "LATHE_EXECUTOR"
 
 
@@ -53,7 +54,7 @@ def open_executor(store: JobStore, name: str | None = None) -> Executor:
     """Return the executor of a name, or of the one in the environment; it is not started yet.
 
     Raises:
-        RequestError: There is none of that name.
+        RequestError: There is none of that name, or it lacks what it needs.
     """
     name = name or os.environ.get(VARIABLE) or "process"
     if name == "process":
@@ -64,4 +65,12 @@ def open_executor(store: JobStore, name: str | None = None) -> Executor:
         from pipelines.jobs.inline import InlineExecutor
 
         return InlineExecutor(store)
-    raise RequestError(f"{VARIABLE} is {name!r}; it can be {' or '.join(EXECUTORS)}")
+    if name == "ray":
+        from pipelines.jobs.ray_executor import RayExecutor
+
+        return RayExecutor(store)
+    raise RequestError(f"{VARIABLE} is {name!r}; it can be {_listed(EXECUTORS)}")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

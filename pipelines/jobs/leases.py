@@ -89,6 +89,18 @@ class Leases(Intake):
             return "cancel"
         return "stop" if row["stop_asked"] is not None else None
 
+    def orders(self) -> dict[str, Order | None]:
+        """Return, for the lease of every job that runs, what its holder is to do; None: go on.
+
+        A lease that is not among them is to be abandoned.
+        """
+        with self.reading() as database:
+            rows = database.execute(
+                "SELECT lease, CASE WHEN cancel_asked IS NOT NULL THEN 'cancel' "
+                "WHEN stop_asked IS NOT NULL THEN 'stop' END FROM jobs WHERE state = 'running'"
+            ).fetchall()
+        return dict(map(tuple, rows))
+
     def publish_known(self, job_id: str, known: KnownThings) -> None:
         """Say what the model knows near the prompt."""
         record = json.dumps({"familiar": known.familiar, "names": known.names})
@@ -178,13 +190,13 @@ class Leases(Intake):
         """Queue again what a worker held that is no more; its heartbeat is forgotten.
 
         Args:
-            worker: Who it was.
+            worker: Who it was; who is named `worker/...` was its own, and is no more either.
             died: It did not end of the program's own will, so its jobs may be to blame: one that
                 has brought down `num_attempts` workers ends as failed.
         """
         with self.writing() as database:
-            self._requeue(database, "worker = ?", worker, died)
-            database.execute("DELETE FROM workers WHERE id = ?", (worker,))
+            self._requeue(database, "instr(worker || '/', ? || '/') = 1", worker, died)
+            database.execute("DELETE FROM workers WHERE instr(id || '/', ? || '/') = 1", (worker,))
 
     def reclaim(self) -> None:
         """Queue again every job whose holder has not been heard of until its lease ran out."""

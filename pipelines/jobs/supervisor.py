@@ -55,8 +55,19 @@ class Supervisor:
         store: JobStore,
         command: Sequence[str] = (sys.executable, "-m", "pipelines.jobs.worker"),
         config: SupervisorConfig | None = None,
+        *,
+        to_blame: bool = True,
     ) -> None:
+        """Make a supervisor that has started nothing yet.
+
+        Args:
+            store: Whose jobs the worker runs.
+            command: What starts the worker; the store's folder and a name are added.
+            config: How patient it is.
+            to_blame: The jobs of a worker that died may be what brought it down.
+        """
         self.store = store
+        self.to_blame = to_blame
         self.command = command
         self.config = config or SupervisorConfig()
         self._process: subprocess.Popen[bytes] | None = None
@@ -152,5 +163,5 @@ class Supervisor:
         """Give back what a dead worker held; what keeps killing workers ends as failed."""
         status = self._process.wait() if self._process else None
         logger.error("the worker ended with status %s and is started again", status)
-        self.store.release(self._worker, died=True)
+        self.store.release(self._worker, died=self.to_blame)
         self._kill()

@@ -20,6 +20,7 @@ from typing import Protocol, runtime_checkable
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
 from pipelines.jobs.heartbeat import Heartbeat, new_worker_name
+from pipelines.jobs.holder import Holder
 from pipelines.jobs.previews import encode_preview
 from pipelines.jobs.records import Job, KnownThings, State
 from pipelines.jobs.store import JobStore, QueueLimits
@@ -78,7 +79,7 @@ def work(store: JobStore, chain: Chain, worker: str) -> None:
                 run_job(store, job, chain)
 
 
-def run_job(store: JobStore, job: Job, chain: Chain) -> None:
+def run_job(store: Holder, job: Job, chain: Chain) -> None:
     """Run one claimed job to its end, whatever that is; only a killed process leaves it running."""
     message = ""
     try:
@@ -111,7 +112,7 @@ def in_log(job: Job) -> str:
     return f"job {job.id}"
 
 
-def _follow(store: JobStore, job: Job, chain: Chain) -> State | None:
+def _follow(store: Holder, job: Job, chain: Chain) -> State | None:
     """Drive the chain, telling the store; return how it ended, None where it is another's now."""
     if ended := _ended_by_order(store, job):
         return ended[0]
@@ -134,7 +135,7 @@ def _follow(store: JobStore, job: Job, chain: Chain) -> State | None:
     return "done"
 
 
-def _ended_by_order(store: JobStore, job: Job) -> tuple[State | None] | None:
+def _ended_by_order(store: Holder, job: Job) -> tuple[State | None] | None:
     """Return the state to end in, in brackets, or None: go on."""
     try:
         order = store.order(job.id, job.lease)
@@ -157,7 +158,7 @@ def _stop_early(steps: Generator[Progress, None, Report | None]) -> None:
         pass
 
 
-def _publish(store: JobStore, job: Job, progress: Progress) -> None:
+def _publish(store: Holder, job: Job, progress: Progress) -> None:
     image = None if progress.preview is None else encode_preview(progress.preview)
     try:
         store.publish(job.id, progress, image, job.lease)

@@ -4,7 +4,8 @@
 
 The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`,
 `void`, `full` and `broken` raise, `die` kills the process, `walk 4` goes through every stage in
-steps of 50 ms and notes in `walked` which it made; all else yields one step.
+steps of 50 ms, and notes in `walked` which it made and in `pid` who ran it last; all else yields
+one step.
 """
 
 import errno
@@ -53,6 +54,7 @@ class Clockwork:
         return None
 
     def _walk(self, num_steps: int, folder: RunFolder) -> Generator[Progress, None, None]:
+        folder.file("pid").write_text(str(os.getpid()))
         for made, stage in WALK.items():
             if folder.done(made):
                 continue

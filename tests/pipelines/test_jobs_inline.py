@@ -119,5 +119,5 @@ def test_the_environment_chooses_the_executor(
     executor = open_executor(store)
     assert isinstance(executor, InlineExecutor)
     assert isinstance(executor, Executor)
-    with pytest.raises(ValueError, match="it can be process or inline"):
+    with pytest.raises(ValueError, match="it can be process, inline or ray"):
         open_executor(store, "rays")
