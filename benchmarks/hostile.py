@@ -1,62 +1,39 @@
 """python benchmarks/hostile.py: two thousand hostile or broken requests on the program.
 
-Fuzzed uploads, paths, prompts, ids and endpoints, drawn from a seed. Printed are the tracebacks and
-paths that a visitor got to see, the files that appeared outside the program's two folders, and
-whether the server still does its work afterwards. Nothing, nothing, and yes is what is hoped for.
+Fuzzed uploads, paths, prompts, ids, events and endpoints (`benchmarks/attacks.py`), drawn from a
+seed, while somebody else's job waits that they are not to see nor touch. Printed are the answers
+that say that the server is at fault; what of tracebacks, paths or that job a visitor got to see;
+the files that appeared outside the program's two folders; and whether the server still does its
+work afterwards. Nothing, nothing, nothing and yes is what is hoped for.
 """
 
 import argparse
 import json
 import random
 import signal
-import string
+import socket
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.load import ROOT, call, start_program, submit
+from benchmarks.attacks import UPLOADED, Shot, Target, draw, multipart
+from benchmarks.load import ROOT, call, memory_mib, start_program, submit
 
-PATHS = (
-    *("/etc/passwd", "../../../../etc/passwd", "..\\..\\app.py", "app.py", "~/.ssh/id_rsa"),
-    *("%2e%2e%2f%2e%2e%2fetc%2fpasswd", "file:///etc/passwd", "http://127.0.0.1:9/x", "\x00"),
-    *("//169.254.169.254/latest/meta-data", "jobs.sqlite", "runs/jobs.sqlite", "A" * 5000),
-)
-STRANGE: tuple[Any, ...] = (
-    *(None, True, -1, 0, 2**63, 1e308, float(2**53), "", " ", "\u200b", "\x00", "\ud800"),
-    *([], {}, [[[[]]]], {"a": {"b": []}}, "x" * 10_000, "' OR 1=1 --", "{{7*7}}", "${7*7}"),
-    *("<script>alert(1)</script>", "$(id)", "`id`", "; rm -rf /", "%s%n%x", "椅子" * 400),
-    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
-    {"path": "http://127.0.0.1:9/a.mp4", "meta": {"_type": "gradio.FileData"}},
-    {"path": "../app.py", "url": "file:///etc/passwd", "meta": {"_type": "gradio.FileData"}},
-)
-ENDPOINTS = {
-    "submit": ["a chair", 7, "embedded", 8, 0, 1, 0, 15, 1024, 20000, True, False, ""],
-    "status": ["x" * 22, "y" * 22],
-    "cancel": ["x" * 22, "y" * 22],
-    "stop": ["x" * 22, "y" * 22],
-    "resume": ["x" * 22, "y" * 22],
-    "result": ["x" * 22, "y" * 22],
-    "jobs": ["y" * 22, ""],
-    "models": [],
-    "build_3d": ["x" * 22, "y" * 22, 1024, 20000, True],
-    "video_to_3d": [None, "a mug", "measure", 40, 1024, 20000, ""],
-}
-HEADS = (
-    *(b"\0\0\0\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"GIF89a", b"RIFF\x10\0\0\0WEBP", b"glTF"),
-    *(b"#EXTM3U\nfile:///etc/passwd", b"<svg onload=alert(1)>", b"%PDF-1.4", b"PK\3\4", b""),
-)
 GIVEAWAYS = (b"Traceback", b"site-packages", b'File "', b"sqlite3.", str(ROOT).encode(), b"root:x:")
 
-
+SECRET = "a vase that nobody else shall hear of"
+LIVE = ("queued", "running")
 WELL_SECONDS = 600.0
+STREAM_SECONDS = 1.0
+"""How long is listened to an answer that never ends."""
 
 
 @dataclass(kw_only=True)
@@ -70,148 +47,104 @@ class Findings:
     """Requests whose answers had a traceback or a path of the server in them."""
     strays: list[str] = field(default_factory=list)
     """Files that appeared outside the run folders and the upload cache."""
-    num_faults: int = 0
-    """Answers from 500 on, which say that the server is at fault and not who asked."""
+    faults: list[str] = field(default_factory=list)
+    """Requests whose answers were from 500 on: the server was at fault and not who asked."""
+    page_mib: tuple[float, float] = (0.0, 0.0)
+    """The memory of the page's process before and after."""
     well: bool = False
     """Whether health is fine and a good request is still taken and done afterwards."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shot:
-    """One request."""
-
-    path: str
-    body: bytes | None = None
-    content_type: str = "application/json"
-    method: str | None = None
-
-
-def draw(chance: random.Random) -> Shot:
-    """Return one hostile or broken request."""
-    kinds = (_call, _call, _call, _queue, _file, _upload, _broken_json, _anything)
-    return chance.choice(kinds)(chance)
-
-
-def _call(chance: random.Random) -> Shot:
-    name = chance.choice(list(ENDPOINTS))
-    values: list[Any] = list(ENDPOINTS[name])
-    for _ in range(chance.randint(1, 3)):
-        if values:
-            values[chance.randrange(len(values))] = _strange(chance)
-    if chance.random() < 0.15:
-        values = values[: chance.randint(0, len(values))] + [_strange(chance)] * chance.randint(
-            0, 9
-        )
-    way = chance.choice(("run", "call", "api"))
-    return Shot(path=f"/gradio_api/{way}/{name}", body=_json({"data": values}))
-
-
-def _strange(chance: random.Random) -> Any:
-    if chance.random() < 0.3:
-        letters = string.printable + "\u202e\u0000é椅"
-        return "".join(chance.choice(letters) for _ in range(chance.randint(0, 600)))
-    return chance.choice((*STRANGE, *PATHS))
-
-
-def _queue(chance: random.Random) -> Shot:
-    body = {
-        "data": [_strange(chance) for _ in range(chance.randint(0, 14))],
-        "fn_index": chance.choice((0, 1, 5, 9, -1, 10**9, "a", None)),
-        "session_hash": _strange(chance),
-        "event_data": _strange(chance),
-        "trigger_id": _strange(chance),
-    }
-    return Shot(path="/gradio_api/queue/join", body=_json(body))
-
-
-def _file(chance: random.Random) -> Shot:
-    place = chance.choice(("file=", "file/", "proxy=", "stream/", "../", "component_server?", ""))
-    what = "".join(f"%{byte:02x}" for byte in chance.choice(PATHS)[:500].encode("utf-8"))
-    return Shot(path=f"/gradio_api/{place}{what}")
-
-
-def _upload(chance: random.Random) -> Shot:
-    names = chance.choice(PATHS)[:300].encode("unicode_escape").replace(b'"', b"")
-    data = chance.choice(HEADS) + chance.randbytes(chance.randint(0, 4000))
-    end = b"--cut--\r\n" if chance.random() < 0.8 else b""
-    body = (
-        b'--cut\r\ncontent-disposition: form-data; name="files"; filename="' + names + b'"\r\n'
-        b"content-type: video/mp4\r\n\r\n" + data + b"\r\n" + end
-    )
-    kind = "multipart/form-data; boundary=cut" if chance.random() < 0.9 else "multipart/form-data"
-    return Shot(path="/gradio_api/upload", body=body, content_type=kind)
-
-
-def _broken_json(chance: random.Random) -> Shot:
-    whole = _json({"data": ENDPOINTS["submit"]})
-    body = chance.choice(
-        (
-            whole[: chance.randrange(len(whole))],
-            b"[" * 50_000,
-            b"\xff\xfe\0",
-            b"NaN",
-            b"{}",
-            whole * 2,
-        )
-    )
-    return Shot(path=f"/gradio_api/run/{chance.choice(list(ENDPOINTS))}", body=body)
-
-
-def _anything(chance: random.Random) -> Shot:
-    places = ("/", "/config", "/health", "/metrics", "/gradio_api/mcp/", "/viewer/", "/monitoring")
-    path = chance.choice(places) + chance.choice(
-        ("", "?a=%00", "?share=" + "x" * 3000, "..%2f" * 9)
-    )
-    # An agent's GET is answered for as long as the agent likes.
-    methods = ("POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-    method = chance.choice(methods if "mcp" in path else ("GET", *methods))
-    return Shot(path=path, body=chance.choice((None, b"{}", b"\0" * 999)), method=method)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
 def fire(url: str, shot: Shot) -> tuple[int, bytes]:
-    """Return the status and the answer of one request; 0 where the connection was closed."""
-    headers = {"content-type": shot.content_type}
-    try:
-        request = urllib.request.Request(url + shot.path, shot.body, headers, method=shot.method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read(1 << 20)
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-    except (OSError, ValueError):
-        return 0, b""
+    """Return the status and the whole answer of one request; 0 where nothing was answered."""
+    body = shot.body
+    if shot.upload is not None and body is not None:
+        path = _upload(url, shot.upload)
+        body = body.replace(json.dumps(UPLOADED).encode(), json.dumps(path).encode())
+    method = shot.method or ("GET" if body is None else "POST")
+    lines = [f"{method} {shot.path} HTTP/1.1", "host: localhost", "connection: close"]
+    lines += [f"content-type: {shot.content_type}", f"content-length: {len(body or b'')}"]
+    lines += [f"{name}: {value}" for name, value in shot.headers]
+    # Byte for byte, for a client's library would refuse to send much of this.
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+    if shot.raw is not None:
+        # The server may wait for more of it, for ever.
+        return exchange(url, shot.raw, STREAM_SECONDS)
+    return exchange(url, head + (body or b""), 60.0)
+
+
+def _upload(url: str, data: bytes) -> str:
+    """Return where the server put a file."""
+    kind = {"content-type": "multipart/form-data; boundary=cut"}
+    body = multipart(b"a.mp4", data) + b"--cut--\r\n"
+    request = urllib.request.Request(f"{url}/gradio_api/upload", body, kind)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())[0]
+
+
+def exchange(url: str, sent: bytes, patience: float) -> tuple[int, bytes]:
+    """Send bytes and return the status and all that comes back; of what never ends, the start."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    answer = b""
+    with (
+        suppress(OSError),
+        socket.create_connection((host, int(port)), timeout=patience) as connection,
+    ):
+        with suppress(OSError):
+            connection.sendall(sent)
+        deadline = time.monotonic() + patience
+        while len(answer) < 1 << 20 and time.monotonic() < deadline:
+            part = connection.recv(1 << 16)
+            if not part:
+                break
+            if b"event-stream" in answer + part:
+                deadline = min(deadline, time.monotonic() + STREAM_SECONDS)
+                connection.settimeout(STREAM_SECONDS)
+            answer += part
+    status = answer.split(b" ", 2)[1:2] if answer.startswith(b"HTTP/") else []
+    return int(status[0]) if status else 0, answer
 
 
 def bombard(url: str, num_requests: int, seed: int, num_at_once: int = 8) -> Findings:
     """Return what came of so many requests on a server."""
     chance = random.Random(seed)
-    shots = [draw(chance) for _ in range(num_requests)]
+    victim = submit(url, SECRET, 7)
+    target = Target(events=_events(url), victim=victim["job"])
+    secrets = (*GIVEAWAYS, SECRET.encode(), victim["key"].encode())
+    shots = [draw(chance, target) for _ in range(num_requests)]
     findings = Findings(num_requests=num_requests)
     with ThreadPoolExecutor(num_at_once) as attackers:
         for shot, (status, answer) in zip(
             shots, attackers.map(lambda shot: fire(url, shot), shots), strict=True
         ):
             findings.statuses[status] = findings.statuses.get(status, 0) + 1
-            findings.num_faults += status >= 500
+            said = f"{status} {shot.path[:80]} {(shot.raw or shot.body or b'')[:300]!r}"
+            if status >= 500:
+                findings.faults.append(f"{said} -> {answer[-200:]!r}")
             asked = shot.path.encode() + (shot.body or b"")
             # What the answer only repeats is not the server's own.
-            if any(word in answer and word not in asked for word in GIVEAWAYS):
-                findings.told_too_much.append(f"{shot.path[:80]} {(shot.body or b'')[:200]!r}")
-    findings.well = _is_well(url)
+            if any(word in answer and word not in asked for word in secrets):
+                findings.told_too_much.append(said)
+    findings.well = _is_well(url, victim)
     return findings
 
 
-def _is_well(url: str) -> bool:
-    """Return whether a good request is taken and done, however many bad ones came before."""
-    job = submit(url, "a chair", 7)
+def _events(url: str) -> dict[int, int]:
+    """Return the page's events by their number, and how many values each takes."""
+    with urllib.request.urlopen(f"{url}/config", timeout=60) as answer:
+        events = json.loads(answer.read())["dependencies"]
+    return {event["id"]: len(event["inputs"]) for event in events}
+
+
+def _is_well(url: str, victim: dict[str, Any]) -> bool:
+    """Return whether the victim's job and one more are done, however many bad ones came between."""
+    jobs = [victim, submit(url, "a chair", 7)]
     deadline = time.monotonic() + WELL_SECONDS
-    while job["state"] in ("queued", "running") and time.monotonic() < deadline:
+    while any(job["state"] in LIVE for job in jobs) and time.monotonic() < deadline:
         time.sleep(0.5)
-        job = call(url, "status", job["job"], job["key"])
-    return job["state"] == "done" and fire(url, Shot(path="/health"))[0] == 200
+        jobs = [call(url, "status", job["job"], job["key"]) for job in jobs]
+    with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:
+        return answer.status == 200 and [job["state"] for job in jobs] == ["done", "done"]
 
 
 def files_of(*folders: Path) -> set[Path]:
@@ -236,7 +169,9 @@ def main() -> None:
         before = files_of(*rooms) | set(ROOT.glob("*"))
         program, url = start_program(Path(folder))
         try:
+            before_mib = memory_mib(program.pid)
             found = bombard(url, args.requests, args.seed)
+            found.page_mib = (before_mib, memory_mib(program.pid))
             inside = {path.name for path in Path(folder).iterdir()}
         finally:
             program.send_signal(signal.SIGINT)
@@ -245,15 +180,16 @@ def main() -> None:
     found.strays = sorted(str(path) for path in new) + sorted(inside - {"runs", "served"})
     print(f"requests                    {found.num_requests}")
     print(f"statuses                    {dict(sorted(found.statuses.items()))}")
-    print(f"faults of the server's own  {found.num_faults}")
+    print(f"faults of the server's own  {len(found.faults)}")
     print(f"told a visitor too much     {len(found.told_too_much)}")
     print(f"files outside the folders   {len(found.strays)}")
     print(f"the server is well          {'yes' if found.well else 'no'}")
-    for line in [*found.told_too_much, *found.strays]:
+    print("the page's memory           {:.0f} MiB, then {:.0f}".format(*found.page_mib))
+    for line in [*found.faults, *found.told_too_much, *found.strays]:
         print(line)
     if args.json:
         args.json.write_text(json.dumps(asdict(found), indent=1) + "\n")
-    sys.exit(bool(found.told_too_much or found.strays or not found.well))
+    sys.exit(bool(found.faults or found.told_too_much or found.strays or not found.well))
 
 
 if __name__ == "__main__":

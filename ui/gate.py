@@ -12,21 +12,24 @@ import re
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.api import Endpoints
 from ui.desk import NOT_YOURS
+from ui.events import NO_EVENT, check_event
 from ui.words import sentence
 
 API_PATH = "/gradio_api/"
 NAMED_PATH = re.compile(API_PATH + r"(?:run|api|call)/(\w+)/?")
 JOIN_PATH = f"{API_PATH}queue/join"
+BY_NUMBER = "predict"
+"""Stands for a name where an event is meant by its number, as the page itself does."""
+FILE_MARK = {"_type": "gradio.FileData"}
 NO_JSON = "The body is not JSON."
 NO_DATA = "The body must be an object with a list of values as its “data”."
-NO_EVENT = "There is no such event on this page."
 FAILED = "Something went wrong on the server, which has noted it; try again later."
 
 
@@ -48,15 +51,14 @@ class Gate:
             await self.app(scope, receive, send)
             return
         try:
-            body = self._checked(scope["path"], await _whole_body(receive))
+            body = self._checked(scope, await _whole_body(receive))
         except HTTPException as refusal:
             # Of `_checked`, or of `ui.guard`, which found the body too large as it was read.
             await JSONResponse({"error": refusal.detail}, refusal.status_code)(scope, receive, send)
             return
         headers = MutableHeaders(scope=scope)
         headers["content-length"] = str(len(body))
-        named = NAMED_PATH.fullmatch(scope["path"])
-        told = _with_words(send) if named and named[1] in self.parameters else send
+        told = _with_words(send) if NAMED_PATH.fullmatch(scope["path"]) else send
         try:
             await self.app(scope, _again(body, receive), told)
         except KeyError:
@@ -65,24 +67,26 @@ class Gate:
                 raise
             await JSONResponse({"error": NO_EVENT}, 404)(scope, receive, send)
 
-    def _checked(self, path: str, body: bytes) -> bytes:
+    def _checked(self, scope: Scope, body: bytes) -> bytes:
         """Return the body that Gradio is to see.
 
         Raises:
             HTTPException: It is no JSON, or does not fit the endpoint.
         """
-        asked = _parsed(body)
-        if path.rstrip("/") == JOIN_PATH:
-            _check_join(asked)
+        asked, path = _parsed(body), scope["path"]
         named = NAMED_PATH.fullmatch(path)
-        if named is None or named[1] not in self.parameters:
+        name = named[1] if named else None
+        if name == BY_NUMBER or path.rstrip("/") == JOIN_PATH:
+            _check_join(asked)
+            # The program that is being served says itself what it has.
+            page = scope["app"].get_blocks()
+            name = check_event(page, asked.get("fn_index"), asked.get("data"), self._is_upload)
+        if name not in self.parameters:
             return body
         if not isinstance(asked, dict) or not isinstance(asked.get("data"), list):
-            raise HTTPException(
-                422, "The body must be an object with a list of values as its “data”."
-            )
-        parameters, values = self.parameters[named[1]], asked["data"]
-        self._check_count(named[1], values)
+            raise HTTPException(422, NO_DATA)
+        parameters, values = self.parameters[name], asked["data"]
+        self._check_count(name, values)
         for parameter, value in zip(parameters, values, strict=False):
             self._check(parameter, value)
         rest = [it.default for it in parameters[len(values) :]]
@@ -109,7 +113,7 @@ class Gate:
 
     def _is_upload(self, value: Any) -> bool:
         path = value.get("path") if isinstance(value, dict) else None
-        if not isinstance(path, str) or "\0" in path:
+        if not isinstance(path, str) or "\0" in path or value.get("meta") != FILE_MARK:
             return False
         # What is fetched from elsewhere is refused by `ui.fetching`, with words of its own.
         if path.startswith(("http://", "https://")):
@@ -122,13 +126,13 @@ class Gate:
 
 
 def _is_asked(scope: Scope) -> bool:
-    """Return whether a request is JSON for Gradio."""
+    """Return whether a request is to be JSON for one of Gradio's events."""
     if scope["type"] != "http" or scope["method"] != "POST":
         return False
-    kind = Headers(scope=scope).get("content-type", "")
-    return scope["path"].startswith(API_PATH) and kind.partition(";")[0].strip() in (
-        *("application/json", ""),
-    )
+    # Whatever the body calls itself: Gradio would take it for JSON all the same. An agent's is
+    # another's to judge, and an upload is none.
+    path = scope["path"]
+    return path.rstrip("/") == JOIN_PATH or NAMED_PATH.fullmatch(path) is not None
 
 
 def _parsed(body: bytes) -> Any:

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.callers import HEADER, Callers
+from ui.doors import is_open
 
 PASSWORD_VARIABLE = "LATHE_PASSWORD"
 MAX_BODY_BYTES = 1 << 20
@@ -79,6 +80,8 @@ class Guard:
         await self.app(scope, receive, send)
 
     def _refusal(self, path: str, headers: Headers) -> PlainTextResponse | None:
+        if not is_open(path):
+            return PlainTextResponse("There is nothing here.", 404)
         if self.password is not None and path not in OPEN_PATHS and not self._knows(headers):
             challenge = {"www-authenticate": 'Basic realm="Lathe", charset="UTF-8"'}
             return PlainTextResponse("This page asks for a password.", 401, headers=challenge)

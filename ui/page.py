@@ -114,7 +114,7 @@ class Clerk:
     def enter(self, remembered: object, arrival: str | None) -> list[Any]:
         """Answer a tab that has just been opened."""
         self.desk.open()
-        told = json.loads(arrival or "{}")
+        told = _told(arrival)
         visit = Visit(
             key=self.desk.session(remembered),
             language=language_of(told.get("language")),
@@ -218,6 +218,15 @@ class Clerk:
     def _refusal(self, error: RequestError, visit: Visit) -> Any:
         words = sentence(str(error), visit.language)
         return gr.update(value=notice(words, "error"), visible=True)
+
+
+def _told(arrival: str | None) -> dict[str, Any]:
+    """Return what the browser said of itself; nothing where that is not what it says."""
+    try:
+        told = json.loads(arrival or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _hidden() -> Any:

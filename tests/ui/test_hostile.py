@@ -12,6 +12,7 @@ def test_hostile_requests_learn_nothing_leave_nothing_and_break_nothing(tmp_path
     before = files_of(*rooms)
     with served_page(tmp_path) as (url, desk):
         found = bombard(url, 150, seed=1, num_at_once=4)
+        assert found.faults == []
         assert found.told_too_much == []
         assert found.well
         # Whatever was taken in was taken in as a job with a folder of its own.
