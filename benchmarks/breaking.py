@@ -20,7 +20,7 @@ from threed.progress import Stage
 
 LOCKED_SECONDS = 8.0
 """Longer than any writer waits for another."""
-FULL_SECONDS = 20.0
+FULL_SECONDS = 600.0
 PATIENCE = 1800.0
 PROMPT = "a snowy pine tree"
 
@@ -74,7 +74,8 @@ class Program:
         """Kill the worker, once there is one."""
         wait_for(lambda: children(self.process.pid))
         for pid in children(self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def submit(self, *, video_only: bool = False, distil: bool = False) -> dict[str, Any]:
         """Hand in a small job and return its standing."""
@@ -243,12 +244,19 @@ def restart_in(stage: Stage, end: Callable[[Program], None]) -> Deed:
 
 
 def fill_disk_in(stage: Stage, seconds: float = FULL_SECONDS) -> Deed:
-    """Return the deed that leaves no room on the disk for a while, from a stage on."""
+    """Return the deed that leaves no room on the disk from a stage on, until the job has ended.
+
+    At the longest for so many seconds; meanwhile the page must say how the job stands.
+    """
 
     def deed(program: Program, job_id: str) -> None:
         wait_for_stage(program.store, job_id, stage)
+        key = program.store.status(job_id).session
+        deadline = time.monotonic() + seconds
         with full_disk(program.root):
-            time.sleep(seconds)
+            while program.store.status(job_id).is_live and time.monotonic() < deadline:
+                call(program.url, "result", job_id, key)
+                time.sleep(0.2)
 
     return deed
 

@@ -71,7 +71,7 @@ def main() -> None:
             page = memory_mib(program.pid)
             worker = sum(memory_mib(child) for child in children(program.pid))
         finally:
-            program.send_signal(signal.SIGINT)
+            program.send_signal(signal.SIGTERM)
             program.wait(60)
     found = {
         "seconds_to_first_answer": answer,

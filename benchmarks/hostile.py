@@ -174,7 +174,7 @@ def main() -> None:
             found.page_mib = (before_mib, memory_mib(program.pid))
             inside = {path.name for path in Path(folder).iterdir()}
         finally:
-            program.send_signal(signal.SIGINT)
+            program.send_signal(signal.SIGTERM)
             program.wait(60)
     new = (files_of(*rooms) | set(ROOT.glob("*"))) - before
     found.strays = sorted(str(path) for path in new) + sorted(inside - {"runs", "served"})

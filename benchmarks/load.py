@@ -222,7 +222,7 @@ def main() -> None:
             found = put_under_load(url, store, args.visitors, args.jobs_each, args.patience)
         finally:
             over.set()
-            program.send_signal(signal.SIGINT)
+            program.send_signal(signal.SIGTERM)
             program.wait(60)
     found.page_mib, found.worker_mib = peaks["page"], peaks["worker"]
     print(f"jobs                {found.num_jobs} in {found.seconds:.0f} s")

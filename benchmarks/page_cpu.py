@@ -99,7 +99,7 @@ def main() -> None:
                 page.screenshot(path=args.picture)
         finally:
             browser.close()
-            program.send_signal(signal.SIGINT)
+            program.send_signal(signal.SIGTERM)
             program.wait(60)
     shares = {name: cpu / seconds for name, cpu in sorted(spent.items(), key=lambda it: -it[1])}
     print(f"from the button to the mesh {seconds:8.1f} s")

@@ -31,7 +31,7 @@ def start_once() -> tuple[float, float]:
         fields = Path(f"/proc/{program.pid}/stat").read_text().rsplit(")", 1)[1].split()
         # It answers before it is ready to be ended.
         time.sleep(2.0)
-        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.SIGTERM)
         program.wait(60)
     return (int(fields[11]) + int(fields[12])) / TICKS, seconds
 

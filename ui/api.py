@@ -202,7 +202,7 @@ class Endpoints:
             job: The job's id.
             key: The key that it was handed in with.
         """
-        self.desk.store.cancel(self.desk.job(job, key).id)
+        self.desk.cancel(job, key)
         return self._standing(job, key)
 
     def stop(self, job: str, key: str) -> dict:
@@ -212,7 +212,7 @@ class Endpoints:
             job: The job's id.
             key: The key that it was handed in with.
         """
-        self.desk.store.stop(self.desk.job(job, key).id)
+        self.desk.stop(job, key)
         return self._standing(job, key)
 
     def resume(self, job: str, key: str) -> dict:

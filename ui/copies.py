@@ -22,7 +22,11 @@ class Copies:
         self._copies: dict[tuple[str, str], tuple[Path, float]] = {}
 
     def copy(self, job: Job, source: Path) -> Path:
-        """Return a servable copy of one of a job's files, the same as long as the file is."""
+        """Return a servable copy of one of a job's files, the same as long as the file is.
+
+        Raises:
+            OSError: It could not be written; nothing of it is left.
+        """
         with self._lock:
             made = source.stat().st_mtime
             copy, made_then = self._copies.get((job.id, source.name), (None, 0.0))
@@ -30,9 +34,13 @@ class Copies:
             # again has other files.
             if copy is None or made != made_then or not copy.exists():
                 folder = self.served / secrets.token_urlsafe(16)
-                folder.mkdir(parents=True)
                 copy = folder / f"{file_stem(job)}{source.suffix}"
-                shutil.copyfile(source, copy)
+                try:
+                    folder.mkdir(parents=True)
+                    shutil.copyfile(source, copy)
+                except OSError:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
                 self._copies[job.id, source.name] = copy, made
             return copy
 

@@ -5,6 +5,7 @@ share's token reaches one job, to look at it. What comes from a browser may be a
 ids and tokens are `object` here.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -34,6 +35,8 @@ DOWNLOADS = {"orbit.mp4": "orbit", "mesh.glb": "mesh"}
 """The files of a run folder that are served, and the stage that makes each."""
 TOUCH_SECONDS = 60.0
 NOT_YOURS = "there is no such job of yours"
+
+logger = logging.getLogger(__name__)
 
 
 def runs_root() -> Path:
@@ -244,14 +247,24 @@ class Desk:
     # Changing.
 
     def cancel(self, job_id: object, session: object) -> None:
-        """Cancel a job if it belongs to the visitor."""
-        with suppress(RequestError):
-            self.store.cancel(self.job(job_id, session).id)
+        """Cancel a job.
+
+        Raises:
+            RequestError: It is not the visitor's.
+        """
+        job = self.job(job_id, session)
+        with _in_words():
+            self.store.cancel(job.id)
 
     def stop(self, job_id: object, session: object) -> None:
-        """End a visitor's job early; what it has stays, the video as far as it was drawn too."""
-        with suppress(RequestError):
-            self.store.stop(self.job(job_id, session).id)
+        """End a job early; what it has stays, the video as far as it was drawn too.
+
+        Raises:
+            RequestError: It is not the visitor's.
+        """
+        job = self.job(job_id, session)
+        with _in_words():
+            self.store.stop(job.id)
 
     def rename(self, job_id: object, session: object, title: str) -> None:
         """Give a job another title; an empty one gives it its prompt back.
@@ -304,14 +317,20 @@ class Desk:
     # Results.
 
     def results(self, job: Job) -> dict[str, Path]:
-        """Return servable copies of a job's finished files, by their names in the run folder."""
+        """Return servable copies of a job's finished files, by their names in the run folder.
+
+        One for which there is no room at the moment is absent; the next look tries again.
+        """
         self.touch(job)
         folder = RunFolder(self.store.folder(job))
-        return {
-            name: self._copies.copy(job, folder.file(name))
-            for name, stage in DOWNLOADS.items()
-            if folder.done(stage)
-        }
+        copies = {}
+        for name, stage in DOWNLOADS.items():
+            if folder.done(stage):
+                try:
+                    copies[name] = self._copies.copy(job, folder.file(name))
+                except OSError:
+                    logger.warning("no copy of a result could be served", exc_info=True)
+        return copies
 
     def report_text(self, job: Job) -> str | None:
         """Return a job's report as JSON, or None before there is one."""

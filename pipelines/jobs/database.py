@@ -6,9 +6,12 @@ elsewhere speak through a process beside the file.
 """
 
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipelines.jobs.reserve import Reserve
 
 FILE_NAME = "jobs.sqlite"
 LOCK_SECONDS = 5.0
@@ -80,10 +83,15 @@ class Database:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.reserve = Reserve(root)
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.reading() as database:
-            database.execute("PRAGMA journal_mode = WAL")
+        # SQLite removes its journal with the last connection and makes it anew with the next, even
+        # for a reader: which takes time, and fails on a full disk. So one stays.
+        held = sqlite3.connect(root / FILE_NAME, timeout=LOCK_SECONDS, check_same_thread=False)
+        weakref.finalize(self, held.close)
+        held.execute("PRAGMA journal_mode = WAL").fetchall()
         self._migrate()
+        held.execute("SELECT count(*) FROM jobs").fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -56,4 +56,5 @@ class Housekeeper:
             self._next_reclaim = now + RECLAIM_SECONDS
         if now >= self._next_prune:
             self.store.prune(self.config.keep_seconds, self.config.keep_bytes)
+            self.store.reserve.keep()
             self._next_prune = now + PRUNE_SECONDS

@@ -1,6 +1,8 @@
 """The program as it is shipped, but for its worker, which makes eggs in a second or two.
 
-python -m tests.browser.serve
+    python -m tests.browser.serve [WORKER]
+
+WORKER is the module of another one, such as tests.pipelines.clockwork.
 """
 
 import sys
@@ -13,12 +15,13 @@ from pipelines.jobs.store import JobStore
 from pipelines.jobs.supervisor import Supervisor
 from ui.desk import Desk, runs_root
 
-COMMAND = (sys.executable, "-m", "tests.browser.quick_worker")
+WORKER = "tests.browser.quick_worker"
 
 
 def open_desk() -> Desk:
     store = JobStore(runs_root())
-    return Desk(store, Supervisor(store, COMMAND), served=Path(get_upload_folder()))
+    command = (sys.executable, "-m", *(sys.argv[1:] or [WORKER]))
+    return Desk(store, Supervisor(store, command), served=Path(get_upload_folder()))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Generator
+from contextlib import suppress
 
 import numpy as np
 
@@ -50,7 +51,9 @@ class Clockwork:
             count = float(number) if number.isdecimal() else 1.0
             yield from self._act(request, word, count, folder)
         finally:
-            folder.file("closed").write_text("the generator was closed")
+            # On a full disk there is no room to say so.
+            with suppress(OSError):
+                folder.file("closed").write_text("the generator was closed")
         return None
 
     def _walk(self, num_steps: int, folder: RunFolder) -> Generator[Progress, None, None]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import RequestError
+from pipelines.jobs.housekeeping import Housekeeper
 from pipelines.jobs.keeping import LOOKED_SECONDS
 from pipelines.jobs.records import QueueLimits
+from pipelines.jobs.reserve import NUM_BYTES
 from pipelines.jobs.store import JobStore, new_session
 from pipelines.request import GenerationRequest
 
@@ -142,3 +144,14 @@ def test_age_counts_from_the_last_look(store: JobStore, monkeypatch: pytest.Monk
     store.prune(60.0)
     assert [job.id for job in store.jobs(session)] == [seen]
     assert unseen != seen
+
+
+def test_a_place_on_the_disk_is_kept_back_and_given_up_once(store: JobStore) -> None:
+    housekeeper = Housekeeper(store)
+    housekeeper.look()
+    kept = store.root / "reserve"
+    # Not a hole in a file, which would keep nothing.
+    assert kept.stat().st_blocks * 512 >= NUM_BYTES
+    store.reserve.give()
+    store.reserve.give()
+    assert not kept.exists()

@@ -16,7 +16,7 @@ from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.request import GenerationRequest
 from tests.pipelines.clockwork import Clockwork
-from ui.desk import Desk, runs_root
+from ui.desk import NOT_YOURS, Desk, runs_root
 
 VIDEO = GenerationRequest(prompt="count 2", video_only=True)
 
@@ -82,8 +82,9 @@ def test_no_call_reaches_another_visitors_job_or_says_that_there_is_one(
 def test_cancel_and_stop_are_deaf_to_strangers(desk: Desk) -> None:
     mine, other = desk.session(None), desk.session(None)
     job_id = desk.store.submit(VIDEO, mine)
-    desk.cancel(job_id, other)
-    desk.stop(job_id, other)
+    for end in (desk.cancel, desk.stop):
+        with pytest.raises(RequestError, match=NOT_YOURS):
+            end(job_id, other)
     assert desk.store.status(job_id).state == "queued"
     desk.stop(job_id, mine)
     assert desk.store.status(job_id).state == "stopped"

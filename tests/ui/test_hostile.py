@@ -18,6 +18,6 @@ def test_hostile_requests_learn_nothing_leave_nothing_and_break_nothing(tmp_path
         # Whatever was taken in was taken in as a job with a folder of its own.
         assert {path.name for path in tmp_path.iterdir()} == {"runs"}
         names = {path.name.split("-")[0] for path in desk.store.root.iterdir()}
-        assert names <= {"jobs.sqlite", "sessions"}
+        assert names <= {"jobs.sqlite", "reserve", "sessions"}
     assert files_of(*rooms) == before
     assert len(found.statuses) > 2

@@ -111,15 +111,16 @@ def test_a_visitor_reaches_nobody_elses_job(desk: Desk) -> None:
     assert peeping == panel_values(desk, Visit(key=desk.session(None)))
     assert "count 2" in str(panel_values(desk, Visit(key=mine, chosen=job_id)))
     clerk = Clerk(desk)
+    waiting = desk.store.submit(GenerationRequest(prompt="count 1"), mine)
+    for act in ("cancel", "stop"):
+        clerk.act(Visit(key=other), [None] * NUM_FIELDS, {"act": act, "job": waiting})
+    assert desk.store.status(waiting).state == "queued"
     for act in ("again", "build", "resume", "rename", "delete", "share", "unshare", "choose"):
         clerk.act(
             Visit(key=other), [None] * NUM_FIELDS, {"act": act, "job": job_id, "text": "stolen"}
         )
     assert desk.job(job_id, mine).title == "count 2"
     assert desk.job(job_id, mine).share is None
-    waiting = desk.store.submit(GenerationRequest(prompt="count 1"), mine)
-    desk.cancel(waiting, other)
-    assert desk.store.status(waiting).state == "queued"
     desk.cancel(waiting, mine)
     assert desk.store.status(waiting).state == "cancelled"
 
