@@ -35,6 +35,10 @@ ENDPOINTS = {
     "models": [],
     "build_3d": ["x" * 22, "y" * 22, 1024, 20000, True],
     "video_to_3d": [None, "a mug", "measure", 40, 1024, 20000, ""],
+    "export": ["x" * 22, "y" * 22, "obj"],
+    "share": ["x" * 22, "y" * 22, True],
+    "rename": ["x" * 22, "y" * 22, "mine"],
+    "delete": ["x" * 22, "y" * 22],
 }
 HEADS = (
     *(b"\0\0\0\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"GIF89a", b"RIFF\x10\0\0\0WEBP", b"glTF"),
@@ -142,11 +146,11 @@ def _event(chance: random.Random, target: Target) -> Shot:
 
 def _foreign(chance: random.Random, target: Target) -> Shot:
     """Somebody else's job under a key of one's own, and links and files that were not given."""
-    names = ("status", "cancel", "stop", "resume", "result", "build_3d")
+    names = [name for name, values in ENDPOINTS.items() if values[:1] == ["x" * 22]]
     key = chance.choice(("y" * 22, "", target.victim, "%" * 22, "_" * 22, None))
     if chance.random() < 0.7:
-        rest = [1024, 20000, True] if (name := chance.choice(names)) == "build_3d" else []
-        values = [target.victim, key, *rest]
+        name = chance.choice(names)
+        values = [target.victim, key, *ENDPOINTS[name][2:]]
         return Shot(path=f"/gradio_api/run/{name}", body=_json({"data": values}))
     places = (f"/?share={target.victim}", f"/gradio_api/file=runs/sessions/{target.victim}")
     places += (f"/gradio_api/file=../runs/sessions/x/{target.victim}/mesh.glb",)

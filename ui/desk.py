@@ -10,8 +10,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -27,9 +27,10 @@ from pipelines.models.catalogue import find_card
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
 from ui.callers import calling
-from ui.copies import Copies
+from ui.copies import Copies, file_stem
 from ui.exports import Exports
 from ui.moderation import Moderate, allow_all, check_words
+from ui.trouble import in_words
 
 DOWNLOADS = {"orbit.mp4": "orbit", "mesh.glb": "mesh"}
 """The files of a run folder that are served, and the stage that makes each."""
@@ -42,18 +43,6 @@ logger = logging.getLogger(__name__)
 def runs_root() -> Path:
     """Return the folder for all runs: LATHE_RUNS, else `runs` beside the program."""
     return Path(os.environ.get("LATHE_RUNS") or PROJECT_ROOT / "runs")
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn a store that cannot be used at the moment into words for the visitor."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise RequestError(
-            "the server cannot keep its records at the moment, its disk may be full; nothing was "
-            "lost: try again in a minute"
-        ) from error
 
 
 class Desk:
@@ -104,7 +93,7 @@ class Desk:
                 already.
         """
         self._check(request)
-        with _in_words():
+        with in_words():
             job_id = self.store.submit(request, session, source, calling())
         self.executor.submitted(job_id)
         return job_id
@@ -119,7 +108,7 @@ class Desk:
         """
         for request in requests:
             self._check(request)
-        with _in_words():
+        with in_words():
             ids = self.store.submit_batch(requests, session, calling())
         for job_id in ids:
             self.executor.submitted(job_id)
@@ -148,7 +137,7 @@ class Desk:
             RequestError: It is live or done, or the queue is full.
         """
         job = self.job(job_id, session)
-        with _in_words():
+        with in_words():
             self.store.resume(job.id, calling())
         self.executor.submitted(job.id)
 
@@ -173,7 +162,7 @@ class Desk:
             raise RequestError("this job has its mesh already; hand it in again for another one")
         if wrong := changes.keys() - {"distil", "texture_size", "max_faces", "max_mb"}:
             raise RequestError(f"{', '.join(sorted(wrong))} cannot change once the video is made")
-        with _in_words():
+        with in_words():
             request = replace(job.request, video_only=False, **changes)
             self.store.build(job.id, request, calling())
         self.executor.submitted(job.id)
@@ -193,7 +182,7 @@ class Desk:
         """
         if not _is_key(session):
             return []
-        with _in_words():
+        with in_words():
             return self.store.jobs(session, search, limit, batch)
 
     def job(self, job_id: object, session: object) -> Job:
@@ -204,7 +193,7 @@ class Desk:
         """
         if not _is_key(job_id) or not _is_key(session):
             raise RequestError(NOT_YOURS)
-        with _in_words():
+        with in_words():
             try:
                 job = self.store.status(job_id)
             except KeyError:
@@ -215,12 +204,12 @@ class Desk:
 
     def shared(self, token: object) -> Job | None:
         """Return the job that a share's token shows, or None."""
-        with _in_words():
+        with in_words():
             return self.store.shared(token) if isinstance(token, str) else None
 
     def standing(self, job: Job | None = None) -> Standing:
         """Return how long the queue is, and the wait of a job, or of one that came now."""
-        with _in_words():
+        with in_words():
             queue = self.store.queue()
             measured, num_workers = self.store.stage_seconds(), self.store.num_workers()
         ids = [other.id for other in queue]
@@ -253,7 +242,7 @@ class Desk:
             RequestError: It is not the visitor's.
         """
         job = self.job(job_id, session)
-        with _in_words():
+        with in_words():
             self.store.cancel(job.id)
 
     def stop(self, job_id: object, session: object) -> None:
@@ -263,7 +252,7 @@ class Desk:
             RequestError: It is not the visitor's.
         """
         job = self.job(job_id, session)
-        with _in_words():
+        with in_words():
             self.store.stop(job.id)
 
     def rename(self, job_id: object, session: object, title: str) -> None:
@@ -274,7 +263,7 @@ class Desk:
         """
         job = self.job(job_id, session)
         check_words(title, self.moderate)
-        with _in_words():
+        with in_words():
             self.store.rename(job.id, title)
 
     def delete(self, job_id: object, session: object) -> None:
@@ -284,7 +273,7 @@ class Desk:
             RequestError: It is not the visitor's.
         """
         job = self.job(job_id, session)
-        with _in_words():
+        with in_words():
             self.store.delete(job.id)
         self._copies.forget(job.id)
         self.exports.forget(job.id)
@@ -292,13 +281,13 @@ class Desk:
     def share(self, job_id: object, session: object) -> str:
         """Return the token by which anybody may look at a visitor's job, until `unshare`."""
         job = self.job(job_id, session)
-        with _in_words():
+        with in_words():
             return self.store.share(job.id)
 
     def unshare(self, job_id: object, session: object) -> None:
         """Withdraw a job's token, and the served copies that were handed out by it."""
         job = self.job(job_id, session)
-        with _in_words():
+        with in_words():
             self.store.unshare(job.id)
         self._copies.forget(job.id)
         self.exports.forget(job.id)
@@ -328,9 +317,22 @@ class Desk:
             if folder.done(stage):
                 try:
                     copies[name] = self._copies.copy(job, folder.file(name))
-                except OSError:
-                    logger.warning("no copy of a result could be served", exc_info=True)
+                except OSError as error:
+                    logger.warning("a result could not be served: %s", error.strerror)
         return copies
+
+    def export(self, job_id: object, session: object, name: object) -> str | None:
+        """Return where a servable file of a visitor's job in a format lies, None until it is made.
+
+        Raises:
+            RequestError: It is not the visitor's, or there can be no such file of it.
+        """
+        job = self.job(job_id, session)
+        if job.is_live:
+            raise RequestError(f"this job is {job.state}; wait until it is finished")
+        self.touch(job)
+        path = self.exports.file(job.id, self.store.folder(job), file_stem(job), name)
+        return None if path is None else str(path)
 
     def report_text(self, job: Job) -> str | None:
         """Return a job's report as JSON, or None before there is one."""

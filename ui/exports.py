@@ -60,6 +60,22 @@ class Exports:
                 self._thread.submit(self._make, made, wanted, folder, stem)
             return dict(made.files), made.pending
 
+    def file(self, job_id: str, folder: Path, stem: str, name: object) -> Path | None:
+        """Return one format's file, None until it is made.
+
+        Raises:
+            RequestError: The run has nothing that it could be made of, or making it failed.
+        """
+        run = RunFolder(folder)
+        known = [known.name for known in FORMATS if run.done(known.stage)]
+        if name not in known:
+            there = f"there is {', '.join(known)}" if known else "there is nothing of it yet"
+            raise RequestError(f"there is no {name!r} of this job; {there}")
+        files, pending = self.files(job_id, folder, stem)
+        if name not in files and not pending:
+            raise RequestError(f"no {name} could be made of this job, which has been logged")
+        return files.get(str(name))
+
     def forget(self, job_id: str | None = None) -> None:
         """Delete the files of a job; None is all."""
         with self._lock:

@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.api import Endpoints
 from ui.desk import NOT_YOURS
+from ui.endpoints import Endpoints
 from ui.events import NO_EVENT, check_event
 from ui.words import sentence
 

@@ -80,9 +80,11 @@ def test_a_key_gathers_jobs_and_another_sees_none_of_them(client: Client) -> Non
     assert [job["job"] for job in client.predict(first["key"], "2", api_name="/jobs")] == [
         second["job"]
     ]
-    for endpoint in ("/status", "/cancel", "/stop", "/resume", "/result", "/build_3d"):
+    endpoints = ("/status", "/cancel", "/stop", "/resume", "/result", "/build_3d", "/delete")
+    for endpoint in (*endpoints, "/share", "/export", "/rename"):
+        rest = {"/export": ["gif"], "/rename": ["stolen"]}.get(endpoint, [])
         with pytest.raises(AppError, match="no such job of yours"):
-            client.predict(first["job"], other["key"], api_name=endpoint)
+            client.predict(first["job"], other["key"], *rest, api_name=endpoint)
     assert client.predict("nonsense", api_name="/jobs") == []
 
 
@@ -138,6 +140,42 @@ def test_only_clips_are_taken_in_whatever_they_are_called(client: Client, tmp_pa
     assert finished(client, job)["state"] == "done"
 
 
+def test_a_clips_mesh_has_the_settings_that_the_page_has(
+    client: Client, served: tuple[str, Desk], tmp_path: Path
+) -> None:
+    write_turntable(tmp_path / "a.mp4")
+    settings = {"elevation_deg": "12.5", "fov_deg": 35, "texture_size": 512, "max_faces": 1500}
+    job = client.predict(
+        clip=handle_file(tmp_path / "a.mp4"), max_mb=0.5, api_name="/video_to_3d", **settings
+    )
+    request = served[1].job(job["job"], job["key"]).request
+    assert (request.clip_elevation_deg, request.clip_fov_deg) == (12.5, 35.0)
+    assert (request.texture_size, request.max_faces, request.max_mb) == (512, 1500, 0.5)
+    with pytest.raises(AppError, match="megabytes"):
+        client.predict(clip=handle_file(tmp_path / "a.mp4"), max_mb=-1, api_name="/video_to_3d")
+
+
+def test_a_finished_job_is_exported_renamed_shared_and_deleted(client: Client) -> None:
+    job = finished(client, client.predict(prompt="count 1", api_name="/submit"))
+    mine = (job["job"], job["key"])
+    with pytest.raises(AppError, match=r"no 'obj' of this job; there is mp4, gif, webp, dataset"):
+        client.predict(*mine, "obj", api_name="/export")
+    answer, file = client.predict(*mine, "mp4", api_name="/export")
+    while answer["state"] == "pending":
+        assert file is None
+        time.sleep(0.1)
+        answer, file = client.predict(*mine, "mp4", api_name="/export")
+    assert Path(file).read_bytes() == b"frames of count"
+    assert client.predict(*mine, "my clock", api_name="/rename")["title"] == "my clock"
+    link = client.predict(*mine, api_name="/share")["link"]
+    assert re.fullmatch(r"/\?share=[\w-]{22}", link)
+    assert client.predict(*mine, api_name="/share")["link"] == link
+    assert client.predict(*mine, False, api_name="/share")["link"] is None
+    assert client.predict(*mine, api_name="/delete")["state"] == "deleted"
+    with pytest.raises(AppError, match="no such job of yours"):
+        client.predict(*mine, api_name="/status")
+
+
 def test_an_agent_finds_documented_tools_and_uses_them(
     served: tuple[str, Desk], tmp_path: Path
 ) -> None:
@@ -154,6 +192,7 @@ def test_an_agent_finds_documented_tools_and_uses_them(
             assert tools.keys() == {
                 *("submit", "video_to_3d", "status", "result", "cancel", "stop"),
                 *("resume", "build_3d", "jobs", "models"),
+                *("export", "share", "rename", "delete"),
             }
             for tool in tools.values():
                 assert tool.description

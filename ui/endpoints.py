@@ -1,0 +1,340 @@
+"""What each of the named endpoints does; how they are served is `ui.api`'s to say.
+
+A caller is a visitor: `submit` hands out a `key` where none is given, and a job is reached by its
+id and that key together. Every endpoint is quick; nobody waits in one for a job to be done.
+Their docstrings are what agents read.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import InstallationError, RequestError
+from pipelines.jobs.estimate import fraction_done, seconds_left
+from pipelines.jobs.records import Job
+from pipelines.models.catalogue import MODELS
+from pipelines.request import GenerationRequest
+from threed.run_folder import RunFolder
+from ui.desk import DOWNLOADS, Desk
+from ui.uploads import check_clip, forget_upload
+
+DEFAULT = GenerationRequest(prompt="-")
+CLIP_TITLE, MEASURE = "my clip", "measure"
+
+
+class Endpoints:
+    """What each endpoint does."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def submit(
+        self,
+        prompt: str,
+        seed: int = DEFAULT.seed,
+        model: str = DEFAULT.model,
+        num_frames: int = DEFAULT.num_frames,
+        size: int = 0,
+        num_steps: int = 0,
+        guidance_scale: float = 0.0,
+        elevation_deg: float = DEFAULT.elevation_deg,
+        texture_size: int = DEFAULT.texture_size,
+        max_faces: int = DEFAULT.max_faces,
+        video_only: bool = DEFAULT.video_only,
+        distil: bool = DEFAULT.distil,
+        key: str = "",
+        max_mb: float = 0.0,
+    ) -> dict:
+        """Hand in a job that makes an orbit video, and from it a textured 3D mesh, of one object.
+
+        Returns at once with the job's id; ask `status` until its state is done, then `result`.
+
+        Args:
+            prompt: What to make, a single object in a few words, such as "a wooden chair".
+            seed: The only source of chance; the same seed and settings give the same result.
+            model: A name that the endpoint `models` lists.
+            num_frames: Frames of the video, one full turn.
+            size: Width and height of the video in pixels; 0 is the model's own.
+            num_steps: Denoising steps; 0 is the model's own number.
+            guidance_scale: How strongly the words steer, 1 is off; 0 is the model's own.
+            elevation_deg: Height of the orbit's cameras above the horizon in degrees.
+            texture_size: Width and height of the mesh's texture: 512, 1024, 2048 or 4096.
+            max_faces: The mesh has at most so many triangles.
+            video_only: Stop when the video is made, without a mesh.
+            distil: Refine the 3D field with the video model, which takes longer.
+            key: The key from an earlier call, so that all your jobs belong together; empty: a new
+                one is made. Keep it secret: whoever has it can read and cancel the jobs.
+            max_mb: Megabytes that the mesh's file may have; 0 is no limit.
+        """
+        request = GenerationRequest(
+            prompt=prompt,
+            seed=seed,
+            model=model,
+            num_frames=num_frames,
+            size=size or None,
+            num_steps=num_steps or None,
+            guidance_scale=_real(guidance_scale) or None,
+            elevation_deg=_real(elevation_deg),
+            texture_size=texture_size,
+            max_faces=max_faces,
+            video_only=video_only,
+            distil=distil,
+            max_mb=_real(max_mb) or None,
+        )
+        session = self._session(key)
+        return self._standing(self.desk.submit(request, session), session)
+
+    def video_to_3d(
+        self,
+        clip: str | None,
+        name: str | None,
+        elevation_deg: str | None,
+        fov_deg: float | None,
+        texture_size: float | None,
+        max_faces: float | None,
+        key: str | None,
+        max_mb: float | None = 0.0,
+    ) -> dict:
+        """Hand in a job that makes a textured 3D mesh of a clip that circles a still object.
+
+        Returns at once with the job's id; ask `status` until its state is done, then `result`.
+
+        Args:
+            clip: The clip itself (mp4, mov, webm, mkv, avi, gif or webp): whole turns about one
+                object that stands still, with alpha or before a plain background. Addresses are
+                not fetched.
+            name: What to call it.
+            elevation_deg: Height of the camera above the object's middle in degrees, or "measure".
+            fov_deg: Vertical field of view of the camera in degrees; 0 is measured.
+            texture_size: Width and height of the texture: 512, 1024, 2048 or 4096.
+            max_faces: The mesh has at most so many triangles.
+            key: The key from an earlier call; empty: a new one is made.
+            max_mb: Megabytes that the mesh's file may have; 0 is no limit.
+        """
+        if clip is None:
+            raise RequestError("there is no clip; hand in a file")
+        path = Path(clip)
+        try:
+            request = GenerationRequest(
+                prompt=name or CLIP_TITLE,
+                clip=check_clip(path),
+                clip_elevation_deg=_degrees(elevation_deg),
+                clip_fov_deg=_real(fov_deg) if fov_deg else None,
+                texture_size=_whole(texture_size, DEFAULT.texture_size),
+                max_faces=_whole(max_faces, DEFAULT.max_faces),
+                max_mb=_real(max_mb) or None,
+            )
+            session = self._session(key)
+            return self._standing(self.desk.submit(request, session, path), session)
+        finally:
+            forget_upload(path)
+
+    def status(self, job: str, key: str) -> dict:
+        """Say how a job stands: its state, stage, step, seconds left, and what is ready.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+        """
+        return self._standing(job, key)
+
+    def cancel(self, job: str, key: str) -> dict:
+        """Cancel a job; it ends within two seconds.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+        """
+        self.desk.cancel(job, key)
+        return self._standing(job, key)
+
+    def stop(self, job: str, key: str) -> dict:
+        """End a job early and keep what it has, the video as far as it was drawn too.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+        """
+        self.desk.stop(job, key)
+        return self._standing(job, key)
+
+    def resume(self, job: str, key: str) -> dict:
+        """Go on with a job that failed, was cancelled or was stopped, from its last whole stage.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+        """
+        self.desk.resume(job, key)
+        return self._standing(job, key)
+
+    def build_3d(
+        self,
+        job: str,
+        key: str,
+        texture_size: int = DEFAULT.texture_size,
+        max_faces: int = DEFAULT.max_faces,
+        distil: bool = DEFAULT.distil,
+        max_mb: float = 0.0,
+    ) -> dict:
+        """Make the mesh of a job that was handed in with video_only and is done.
+
+        Args:
+            job: The job's id, which stays the same.
+            key: The key that it was handed in with.
+            texture_size: Width and height of the texture: 512, 1024, 2048 or 4096.
+            max_faces: The mesh has at most so many triangles.
+            distil: Refine the 3D field with the video model, which takes longer.
+            max_mb: Megabytes that the mesh's file may have; 0 is no limit.
+        """
+        limits = {"texture_size": texture_size, "max_faces": max_faces}
+        self.desk.build(job, key, distil=distil, max_mb=_real(max_mb) or None, **limits)
+        return self._standing(job, key)
+
+    def result(self, job: str, key: str) -> tuple[dict, list[str]]:
+        """Return a job's standing with its report, and its files that are ready.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+        """
+        found = self.desk.job(job, key)
+        files = [str(path) for path in self.desk.results(found).values()]
+        return self._standing(job, key), files
+
+    def export(self, job: str, key: str, format: str) -> tuple[dict, str | None]:
+        """Return a finished job's result in another format, once that is made.
+
+        Where `state` is "pending" it is being made: ask again in a few seconds.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+            format: One of glb, obj, ply, stl, usdz, mp4, gif, webp, report (the report as a
+                picture) and dataset (frames with their cameras, for nerfstudio).
+        """
+        path = self.desk.export(job, key, format)
+        return {"job": job, "format": format, "state": "ready" if path else "pending"}, path
+
+    def share(self, job: str, key: str, shared: bool = True) -> dict:
+        """Let anybody who has a link look at a job, or withdraw the link.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+            shared: True gives a link, the same until it is withdrawn; false withdraws it.
+        """
+        if not shared:
+            self.desk.unshare(job, key)
+            return {"job": job, "link": None}
+        return {"job": job, "link": f"/?share={self.desk.share(job, key)}"}
+
+    def rename(self, job: str, key: str, title: str) -> dict:
+        """Give a job another title.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+            title: What it shall be called; empty: its prompt again.
+        """
+        self.desk.rename(job, key, title)
+        return self._standing(job, key)
+
+    def delete(self, job: str, key: str) -> dict:
+        """Delete a job with all its files for good; one that runs is cancelled.
+
+        Args:
+            job: The job's id.
+            key: The key that it was handed in with.
+        """
+        self.desk.delete(job, key)
+        return {"job": job, "state": "deleted"}
+
+    def jobs(self, key: str, search: str = "") -> list[dict]:
+        """List your jobs, the newest first, at most a hundred.
+
+        Args:
+            key: The key that they were handed in with.
+            search: Words that the title or the prompt must have.
+        """
+        found = self.desk.jobs(key, str(search), limit=100)
+        return [
+            {"job": job.id, "title": job.title, "state": job.state, "seed": job.request.seed}
+            for job in found
+        ]
+
+    def models(self) -> list[dict]:
+        """List the video models that this server can run."""
+        return [
+            {"model": card.name, "title": card.title, "licence": card.licence, **_extent(card)}
+            for card in MODELS
+            if card.runnable()
+        ]
+
+    def _session(self, key: object) -> str:
+        if not key:
+            return self.desk.session(None)
+        session = self.desk.session(key)
+        if session != key:
+            raise RequestError("this key was not given out here; leave it empty to get one")
+        return session
+
+    def _standing(self, job_id: object, key: object) -> dict[str, Any]:
+        job = self.desk.job(job_id, key)
+        return {"job": job.id, "key": job.session, **standing(self.desk, job)}
+
+
+def standing(desk: Desk, job: Job) -> dict[str, Any]:
+    """Return how a job stands, as JSON values."""
+    measured = desk.store.stage_seconds()
+    queue = desk.standing(job)
+    folder = RunFolder(desk.store.folder(job))
+    report = desk.report_text(job)
+    return {
+        "title": job.title,
+        "state": job.state,
+        "message": job.message,
+        "stage": job.stage,
+        "step": job.step,
+        "num_steps": job.num_steps,
+        "fraction_done": round(fraction_done(job, measured), 3),
+        "jobs_ahead": job.num_ahead,
+        "seconds_until_start": round(queue.wait_seconds, 1),
+        "seconds_left": (
+            round(seconds_left(job, measured, time.time()), 1) if job.state == "running" else None
+        ),
+        "ready": [name for name, stage in DOWNLOADS.items() if folder.done(stage)],
+        "report": json.loads(report) if report else None,
+    }
+
+
+def _extent(card: Any) -> dict[str, Any]:
+    try:
+        return {"max_frames": card.max_frames, "sizes": list(card.sizes)}
+    except InstallationError:
+        return {}
+
+
+def _degrees(words: str | None) -> float | None:
+    """Return the number that words stand for, None where it is to be measured."""
+    if words is None or words.strip() in ("", MEASURE):
+        return None
+    try:
+        return float(words)
+    except ValueError as error:
+        raise RequestError(
+            f"elevation_deg is {words!r}; it must be a number of degrees or {MEASURE!r}"
+        ) from error
+
+
+def _real(value: Any) -> Any:
+    """Return JSON's number as the float that is meant: it knows one kind, so 15.0 comes as 15."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _whole(value: float | None, default: int) -> Any:
+    """Return a number from a form as the whole number that it is; others are refused later."""
+    if value is None:
+        return default
+    return int(value) if float(value).is_integer() else value
