@@ -142,7 +142,20 @@ class Leases(Intake):
 
         Only now, and only of a job done in one go, do the stages' durations count: a run must not
         be measured by itself while it goes on, and one taken up again skips what was made before.
+
+        Raises:
+            sqlite3.Error: It could not be written; where the disk is full there may be room now.
         """
+        try:
+            self._finish(job_id, state, message, lease, num_bytes)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+                self.reserve.give()
+            raise
+
+    def _finish(
+        self, job_id: str, state: State, message: str, lease: str | None, num_bytes: int
+    ) -> None:
         now = time.time()
         with self.writing() as database:
             held = database.execute(

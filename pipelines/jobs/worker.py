@@ -102,7 +102,7 @@ def run_job(store: Holder, job: Job, chain: Chain) -> None:
         logger.warning("job %s is another worker's now", job.id)
         return
     size = _folder_bytes(store.folder(job))
-    _insist(store, lambda: store.finish(job.id, state, message, job.lease, size))
+    _insist(lambda: store.finish(job.id, state, message, job.lease, size))
 
 
 def in_log(job: Job) -> str:
@@ -167,18 +167,16 @@ def _publish(store: Holder, job: Job, progress: Progress) -> None:
         logger.warning("the progress of job %s was not written", job.id, exc_info=True)
 
 
-def _insist(store: JobStore, action: Callable[[], None]) -> None:
-    """Do something with a store, again and again while it is locked or its disk is full."""
+def _insist(action: Callable[[], None]) -> None:
+    """Do something with the store, again and again while it is locked or its disk is full."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return action()
-        except sqlite3.Error as error:
+        except sqlite3.Error:
             if time.monotonic() > deadline:
                 raise
             logger.warning("the store did not take a job's end; tried again", exc_info=True)
-            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
-                store.reserve.give()
             time.sleep(0.5)
 
 
