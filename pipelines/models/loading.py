@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from pipelines.models.architectures.ltx import Ltx
 from pipelines.models.architectures.ltx2 import Ltx2
 from pipelines.models.architectures.sana_wm import SanaWM
 from pipelines.models.architectures.wan import Wan
-from pipelines.models.memory import Mode
+from pipelines.models.memory import TRANSFORMER, Mode
 from pipelines.models.on_disk import INDEX
 from pipelines.models.staging import Stages
 
@@ -70,6 +71,44 @@ def load_architecture(
     stages = Stages(pipeline, kind.parts, mode, device)
     _tile(pipeline.vae)
     return kind(pipeline, stages)
+
+
+def transformer_class(name: large_card.Architecture, folder: Path) -> Any:
+    """Return diffusers' class of a pipeline's transformer.
+
+    Raises:
+        InstallationError: The folder holds no such pipeline.
+    """
+    import diffusers
+
+    _check_index(folder, ARCHITECTURES[name])
+    index = json.loads((folder / INDEX).read_text("utf-8"))
+    library, class_name = index[TRANSFORMER]
+    found = getattr(diffusers, class_name, None) if library == "diffusers" else None
+    if found is None:
+        raise InstallationError(f"{folder} has a transformer that is none of diffusers'")
+    return found
+
+
+def load_transformer(
+    name: large_card.Architecture, folder: Path, dtype: torch.dtype = torch.bfloat16
+) -> Any:
+    """Return a pipeline's transformer alone, on the CPU, ready for inference.
+
+    Raises:
+        InstallationError: The folder holds no such pipeline, or a file is missing or damaged.
+    """
+    kind = transformer_class(name, folder)
+    _be_quiet()
+    try:
+        transformer = kind.from_pretrained(
+            folder / TRANSFORMER, torch_dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InstallationError(
+            f"{folder / TRANSFORMER} cannot be loaded: {_first_line(error)}"
+        ) from error
+    return transformer.eval().requires_grad_(False)
 
 
 def _check_index(folder: Path, kind: type[Architecture]) -> None:

@@ -34,9 +34,7 @@ class Stages:
             module: Any = self._module(name)
             module.eval().requires_grad_(False)
             if name == TRANSFORMER and mode == "fp8":
-                module.enable_layerwise_casting(
-                    storage_dtype=torch.float8_e4m3fn, compute_dtype=self.dtype
-                )
+                cast_to_fp8(module, self.dtype)
             if self._streams(name):
                 stream(module, self.device)
                 self._hooked.add(name)
@@ -73,6 +71,11 @@ class Stages:
             for name in self.parts
             if next(self._module(name).parameters()).device.type == self.device.type
         }
+
+
+def cast_to_fp8(module: Any, dtype: torch.dtype) -> None:
+    """Keep a transformer's weights as 8-bit floats, widened to `dtype` as they are used."""
+    module.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
 
 
 def stream(module: nn.Module, device: torch.device) -> None:

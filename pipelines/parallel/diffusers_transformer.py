@@ -32,6 +32,31 @@ BACKENDS = {"ulysses": "native", "ring": "_native_flash"}
 """Diffusers' attention back ends that know each way."""
 
 
+def check_spreadable(
+    kind: type[ModelMixin], ranks: Ranks, attention: AttentionKind
+) -> dict[str, Any]:
+    """Return diffusers' plan for an architecture.
+
+    Raises:
+        RequestError: It has none, or the ring lacks its kernel.
+    """
+    plan: Any = kind._cp_plan
+    if plan is None:
+        raise RequestError(
+            f"{kind.__name__} runs in one process alone: diffusers has no plan to spread it"
+        )
+    if "encoder_attention_mask" in plan.get("", {}):
+        # It is cut by tokens and widened to all heads, where each rank has all tokens and some
+        # heads: attention refuses it.
+        raise RequestError(
+            f"{kind.__name__} runs in one process alone: diffusers' plan to spread it does not "
+            "go with a mask of its texts"
+        )
+    if attention == "ring" and ranks.device.type == "cpu":
+        raise RequestError("the attention 'ring' of diffusers needs a GPU; use 'ulysses'")
+    return plan
+
+
 def spread_diffusers(
     transformer: ModelMixin, ranks: Ranks, attention: AttentionKind = "ulysses"
 ) -> None:
@@ -42,14 +67,7 @@ def spread_diffusers(
     Raises:
         RequestError: Diffusers has no plan for this architecture, or the ring lacks its kernel.
     """
-    plan = transformer._cp_plan
-    if plan is None:
-        raise RequestError(
-            f"{type(transformer).__name__} runs in one process alone: diffusers has no plan to "
-            "spread it"
-        )
-    if attention == "ring" and ranks.device.type == "cpu":
-        raise RequestError("the attention 'ring' of diffusers needs a GPU; use 'ulysses'")
+    plan = check_spreadable(type(transformer), ranks, attention)
     context = _context(ranks, attention)
     config = ParallelConfig(context_parallel_config=context)
     mesh = init_device_mesh(

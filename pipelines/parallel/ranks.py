@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from pipelines.errors import RequestError
 from pipelines.parallel.environment import local_rank, local_size
 
 PATIENCE = timedelta(days=7)
@@ -43,13 +44,23 @@ class Ranks:
         self.size = dist.get_world_size()
         control = dist.new_group(backend="gloo", timeout=PATIENCE)
         assert isinstance(control, dist.ProcessGroup)
-        self._control = control
+        self.control: dist.ProcessGroup = control
+        """All ranks, through the CPU."""
 
     @classmethod
     def join(cls) -> "Ranks":
-        """Open the process group that torchrun's environment describes, on a GPU each if any."""
+        """Open the process group that torchrun's environment describes, on a GPU each if any.
+
+        Raises:
+            RequestError: This machine runs more processes than it has GPUs.
+        """
         device = torch.device("cpu")
         if torch.cuda.is_available():
+            if local_size() > torch.cuda.device_count():
+                raise RequestError(
+                    f"{local_size()} processes were started and this machine has "
+                    f"{torch.cuda.device_count()} GPUs; one process a GPU is of use"
+                )
             device = torch.device("cuda", local_rank())
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -68,7 +79,7 @@ class Ranks:
     def gather(self, result: Any) -> list[Any]:
         """Return every rank's result on the leader, and an empty list elsewhere."""
         results: list[Any] = [None] * self.size if self.leads else []
-        dist.gather_object(result, results if self.leads else None, dst=0, group=self._control)
+        dist.gather_object(result, results if self.leads else None, dst=0, group=self.control)
         if self.leads:
             torch.set_num_threads(self._num_cores)
         return results
@@ -99,5 +110,5 @@ class Ranks:
 
     def _receive(self, parts: list[Any] | None) -> tuple[str, Any]:
         received: list[Any] = [None]
-        dist.scatter_object_list(received, parts, src=0, group=self._control)
+        dist.scatter_object_list(received, parts, src=0, group=self.control)
         return received[0]

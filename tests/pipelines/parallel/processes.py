@@ -12,9 +12,7 @@ import torch.distributed as dist
 # The server has imported what is slow, so its forks begin in milliseconds; forks of the test's own
 # process would inherit pools of threads that no longer run.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["tests.pipelines.parallel.small_model", "pipelines.parallel.diffusers_transformer"]
-)
+CONTEXT.set_forkserver_preload(["tests.pipelines.parallel.small_model", "pipelines.parallel.large"])
 
 
 def run_ranks(
