@@ -2,8 +2,9 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pipelines.jobs.estimate import expected_seconds
+from pipelines.jobs.estimate import expected_seconds, requested_stages
 from pipelines.jobs.records import Standing
 from pipelines.request import GenerationRequest
 from threed.file_size import BYTES_A_MB, expected_bytes, faces_within
@@ -11,8 +12,6 @@ from threed.progress import Stage
 from ui.tongues import Language, say
 from ui.words import megabytes, roughly
 
-DEFAULT_FRAMES = 24
-DEFAULT_STEPS = 8
 WORTH_A_WORD = 5.0
 """Seconds; a shorter wait counts as none."""
 
@@ -28,7 +27,7 @@ def cost_html(
     count = (
         say(language, "one_video") if number == 1 else say(language, "many_videos", number=number)
     )
-    seconds = sum(request_seconds(request, measured) for request in requests)
+    seconds = sum(expected_seconds(request, measured) for request in requests)
     key = "cost_video" if requests[0].video_only else "cost_straight"
     cost = say(language, key, count=count, time=roughly(seconds, language))
     words = [cost, _start(standing, language), mesh_size(requests[0], language)]
@@ -55,22 +54,7 @@ def _start(standing: Standing, language: Language) -> str:
     return say(language, "queue_before", time=roughly(standing.wait_seconds, language))
 
 
-def request_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
-    """Return how long a request will take, seconds; frames and steps count in proportion."""
-    whole = expected_seconds(request, measured)
-    video = video_seconds(request, measured)
-    work = (request.num_frames / DEFAULT_FRAMES) * (
-        (request.num_steps or DEFAULT_STEPS) / DEFAULT_STEPS
-    )
-    return whole - video + video * work
-
-
-def video_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
-    """Return how long the video alone takes with the usual frames and steps, seconds."""
-    return expected_seconds(GenerationRequest(prompt=request.prompt, video_only=True), measured)
-
-
 def mesh_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
     """Return how long the mesh takes once the video is there, seconds."""
-    whole = GenerationRequest(prompt=request.prompt, distil=request.distil)
-    return expected_seconds(whole, measured) - video_seconds(request, measured)
+    whole = requested_stages(replace(request, video_only=False))
+    return expected_seconds(request, measured, [stage for stage in whole if stage != "video"])

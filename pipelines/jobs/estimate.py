@@ -8,14 +8,23 @@ from pipelines.request import GenerationRequest
 from threed.progress import STAGES, Stage
 
 TYPICAL_SECONDS: dict[Stage, float] = {
-    "video": 15.0,
-    "field": 45.0,
-    "distillation": 30.0,
-    "mesh": 8.0,
-    "texture": 10.0,
-    "report": 5.0,
+    "video": 3.6,
+    "field": 16.0,
+    "distillation": 11.0,
+    "mesh": 1.8,
+    "texture": 4.4,
+    "report": 1.5,
 }
-"""Believed of a machine that has finished no run yet."""
+"""Believed of a machine that has finished no run yet; a job's first stages soon say how far from
+the truth that is, for what counts is how the stages compare."""
+KNOWN_SECONDS, UNKNOWN_SECONDS = 6.0, 1.5
+"""For how long a job must run until its own pace counts as much as what is believed of the machine,
+where it has finished runs and where it has not."""
+PACE_SHARE = 0.15
+"""The share of a stage after which its own pace counts as much as what was believed of it."""
+MARKS: dict[Stage, tuple[float, ...]] = {"mesh": (0.0, 0.25, 1.0), "texture": (0.0, 0.5, 0.98, 1.0)}
+"""The share of its time that lies behind each step of a stage whose few steps are unlike."""
+USUAL_FRAMES, USUAL_STEPS, USUAL_TEXTURE, USUAL_FACES = 24, 8, 1024, 20_000
 
 
 def planned_stages(job: Job) -> tuple[Stage, ...]:
@@ -33,9 +42,29 @@ def requested_stages(request: GenerationRequest) -> tuple[Stage, ...]:
     return tuple(stage for stage in STAGES if stage != "distillation" or distil)
 
 
-def expected_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
-    """Return how long a request will take once it is taken up."""
-    return sum(_usual(stage, measured) for stage in requested_stages(request))
+def relative_work(request: GenerationRequest) -> dict[Stage, float]:
+    """Return what each stage of a request costs, in such stages with the usual settings."""
+    frames = request.num_frames / USUAL_FRAMES
+    steps = (request.num_steps or USUAL_STEPS) / USUAL_STEPS
+    texels = (request.texture_size / USUAL_TEXTURE) ** 2
+    return {
+        "video": 0.2 + 0.8 * frames * steps,
+        "field": 1.0,
+        "distillation": 0.5 + 0.5 * frames,
+        "mesh": 0.4 + 0.6 * request.max_faces / USUAL_FACES,
+        "texture": 0.7 + 0.3 * texels,
+        "report": 1.0,
+    }
+
+
+def expected_seconds(
+    request: GenerationRequest,
+    measured: dict[Stage, list[float]],
+    stages: Sequence[Stage] | None = None,
+) -> float:
+    """Return how long a request, or some stages of it, will take once it is taken up."""
+    usual = _usual(request, measured)
+    return sum(usual[stage] for stage in stages or requested_stages(request))
 
 
 def seconds_until_start(
@@ -54,7 +83,7 @@ def seconds_until_start(
         if job.state == "running":
             seconds = seconds_left(job, measured, now)
         else:
-            seconds = sum(_usual(stage, measured) for stage in planned_stages(job))
+            seconds = expected_seconds(job.request, measured, planned_stages(job))
         # Each goes to the worker that is free first.
         soonest = free_at.index(min(free_at))
         free_at[soonest] += seconds
@@ -70,36 +99,63 @@ def seconds_left(job: Job, measured: dict[Stage, list[float]], now: float) -> fl
         now: Seconds since the epoch.
 
     Returns:
-        The later stages' usual durations, and of the stage at work what its own pace says, the
-        more so the further it is; before its first step, what is left of its usual duration.
+        The later stages' usual durations, stretched as what lies behind was; and of the stage at
+        work what its own pace says, the more so the further it is, and before its first step what
+        is left of its usual duration.
     """
-    usual = {stage: _usual(stage, measured) for stage in STAGES}
+    usual = _usual(job.request, measured)
     stages = planned_stages(job)
     if job.stage not in stages or job.stage_started is None:
         return sum(usual[stage] for stage in stages)
+    believed = KNOWN_SECONDS if measured else UNKNOWN_SECONDS
+    took = sum(seconds for stage, seconds in job.spent.items() if stage in usual)
+    expected = sum(usual[stage] for stage in job.spent if stage in usual)
+    elapsed, done = max(0.0, now - job.stage_started), _share(job)
+    whole = usual[job.stage] * (took + believed) / (expected + believed)
+    # One that has taken longer than it should is seldom just about to end.
+    by_usage = max(whole - elapsed, 0.2 * elapsed * (1 - done))
+    left = by_usage
+    if done > 0:
+        by_pace = elapsed * (1 - done) / done
+        trust = done / (done + PACE_SHARE)
+        left = trust * by_pace + (1 - trust) * by_usage
+    if done > 0:
+        took, expected = took + elapsed, expected + done * usual[job.stage]
+    elif elapsed > whole:
+        took, expected = took + elapsed, expected + usual[job.stage]
+    stretch = (took + believed) / (expected + believed)
     later = sum(usual[stage] for stage in stages[stages.index(job.stage) + 1 :])
-    elapsed = max(0.0, now - job.stage_started)
-    by_usage = max(0.0, usual[job.stage] - elapsed)
-    if job.step == 0:
-        return later + by_usage
-    done = job.step / job.num_steps
-    by_pace = elapsed * (1 - done) / done
-    return later + done * by_pace + (1 - done) * by_usage
+    return left + later * stretch
 
 
 def fraction_done(job: Job, measured: dict[Stage, list[float]]) -> float:
     """Return how much of a job's expected work is done, in [0, 1]; it never runs backwards."""
-    usual = {stage: _usual(stage, measured) for stage in STAGES}
+    usual = _usual(job.request, measured)
     stages = planned_stages(job)
     if job.state == "done":
         return 1.0
     if job.stage not in stages:
         return 0.0
     before = sum(usual[stage] for stage in stages[: stages.index(job.stage)])
-    within = usual[job.stage] * job.step / max(job.num_steps, 1)
-    return (before + within) / sum(usual[stage] for stage in stages)
+    return (before + usual[job.stage] * _share(job)) / sum(usual[stage] for stage in stages)
 
 
-def _usual(stage: Stage, measured: dict[Stage, list[float]]) -> float:
-    times = measured.get(stage)
-    return median(times) if times else TYPICAL_SECONDS[stage]
+def _share(job: Job) -> float:
+    """Return how much of its stage's time a job has behind it, as its steps say."""
+    marks = MARKS.get(job.stage or "video", ())
+    if len(marks) == job.num_steps + 1:
+        return marks[job.step]
+    return job.step / max(job.num_steps, 1)
+
+
+def _usual(request: GenerationRequest, measured: dict[Stage, list[float]]) -> dict[Stage, float]:
+    """Return how long each stage of a request usually takes here."""
+    known = {stage: median(times) for stage, times in measured.items() if times}
+    # A machine that is slow in one thing is believed to be slow in the others.
+    typical = sum(TYPICAL_SECONDS[stage] for stage in known)
+    stretch = sum(known.values()) / typical if typical else 1.0
+    work = relative_work(request)
+    return {
+        stage: work[stage] * known.get(stage, stretch * seconds)
+        for stage, seconds in TYPICAL_SECONDS.items()
+    }

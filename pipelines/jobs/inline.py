@@ -18,7 +18,6 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.jobs.estimate import TYPICAL_SECONDS
 from pipelines.jobs.heartbeat import Heartbeat, new_worker_name
 from pipelines.jobs.housekeeping import Housekeeper
 from pipelines.jobs.records import KnownThings
@@ -30,10 +29,10 @@ from threed.report import Report
 from threed.run_folder import RunFolder
 
 GPU_SECONDS: dict[str, float] = {
-    "orbit": TYPICAL_SECONDS["video"],
-    "field": TYPICAL_SECONDS["field"] + TYPICAL_SECONDS["distillation"],
-    "mesh": TYPICAL_SECONDS["mesh"] + TYPICAL_SECONDS["texture"],
-    "report": TYPICAL_SECONDS["report"],
+    "orbit": 15.0,
+    "field": 75.0,
+    "mesh": 18.0,
+    "report": 5.0,
 }
 """What one call asks the host for, a stage of the run folder. A GPU is faster than that."""
 MAX_CONTEXTS = 200

@@ -187,7 +187,16 @@ class Intake(Database):
                 )
                 for row in rows
             }
-        return [_job(row, versions[row["id"]]) for row in rows]
+            spent = {
+                row["id"]: dict(
+                    database.execute(
+                        "SELECT stage, seconds FROM stage_times WHERE job = ?", (row["id"],)
+                    ).fetchall()
+                )
+                for row in rows
+                if row["state"] == "running"
+            }
+        return [_job(row, versions[row["id"]], spent.get(row["id"], {})) for row in rows]
 
     def preview(self, job_id: str, stage: Stage) -> bytes | None:
         """Return the latest picture of a stage (JPEG), or None before there is one."""
@@ -265,7 +274,7 @@ class Intake(Database):
         return self.root / "sessions" / job.session / job.id
 
 
-def _job(row: sqlite3.Row, previews: dict[Stage, int]) -> Job:
+def _job(row: sqlite3.Row, previews: dict[Stage, int], spent: dict[Stage, float]) -> Job:
     known = json.loads(row["known"]) if row["known"] else None
     request = GenerationRequest.from_json(row["request"])
     running = row["state"] == "running"
@@ -291,6 +300,7 @@ def _job(row: sqlite3.Row, previews: dict[Stage, int]) -> Job:
         share=row["share"],
         created=row["created"],
         continued=bool(row["continued"]),
+        spent=spent,
         worker=row["worker"],
         lease=row["lease"],
     )

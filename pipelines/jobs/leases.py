@@ -11,8 +11,10 @@ import secrets
 import sqlite3
 import time
 
+from pipelines.jobs.estimate import relative_work
 from pipelines.jobs.intake import Intake
 from pipelines.jobs.records import Job, KnownThings, Order, State
+from pipelines.request import GenerationRequest
 from threed.progress import Progress, Stage
 
 LEASE_SECONDS = 20.0
@@ -159,14 +161,19 @@ class Leases(Intake):
         now = time.time()
         with self.writing() as database:
             held = database.execute(
-                f"SELECT attempts FROM jobs WHERE {HELD}", (job_id, lease, lease)
+                f"SELECT attempts, request FROM jobs WHERE {HELD}", (job_id, lease, lease)
             ).fetchone()
             if held is None:
                 return
             if state == "done":
                 _close_stage(database, job_id, None, now)
                 if held["attempts"] == 1:
-                    database.execute("UPDATE stage_times SET job = NULL WHERE job = ?", (job_id,))
+                    work = relative_work(GenerationRequest.from_json(held["request"]))
+                    database.executemany(
+                        "UPDATE stage_times SET job = NULL, seconds = seconds / ? "
+                        "WHERE job = ? AND stage = ?",
+                        [(cost, job_id, stage) for stage, cost in work.items()],
+                    )
             database.execute("DELETE FROM stage_times WHERE job = ?", (job_id,))
             database.execute(
                 "UPDATE jobs SET state = ?, finished = ?, message = ?, bytes = ?, worker = NULL, "
@@ -175,7 +182,7 @@ class Leases(Intake):
             )
 
     def stage_seconds(self, num_recent: int = 10) -> dict[Stage, list[float]]:
-        """Return how long each stage took in the last runs that are done."""
+        """Return how long each stage took in the last runs, as if with the usual settings."""
         with self.reading() as database:
             rows = database.execute(
                 "SELECT stage, seconds FROM stage_times WHERE job IS NULL "

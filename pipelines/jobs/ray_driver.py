@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pipelines.jobs.heartbeat import new_worker_name
 from pipelines.jobs.ray_cluster import RayConfig, connect
-from pipelines.jobs.store import JobStore
+from pipelines.jobs.store import JobStore, QueueLimits
 from pipelines.jobs.worker import Chain
 
 
@@ -32,7 +32,7 @@ def main(make_chain: Callable[[], Chain] | None = None) -> None:
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="ray driver: %(message)s")
-    store = JobStore(arguments.runs)
+    store = JobStore(arguments.runs, QueueLimits.from_environment())
     threading.Thread(target=_end_with_the_page, args=(store, arguments.name), daemon=True).start()
     config = RayConfig.from_environment()
     connect(config)

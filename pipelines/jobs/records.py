@@ -1,7 +1,7 @@
 """What is known of a job: the records that pass between the page, the store and the worker."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from pipelines.request import GenerationRequest
@@ -67,6 +67,8 @@ class Job:
     """When it was handed in, seconds since the epoch."""
     continued: bool = False
     """It builds on a video that was finished before."""
+    spent: dict[Stage, float] = field(default_factory=dict)
+    """Seconds that each stage took that this go has behind it, while it runs."""
     worker: str | None = None
     """Who runs it."""
     lease: str | None = None
@@ -106,10 +108,10 @@ class QueueLimits:
     """How many workers may die while they run one job before it is given up."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            given, least = getattr(self, field.name), 0 if "address" in field.name else 1
+        for limit in fields(self):
+            given, least = getattr(self, limit.name), 0 if "address" in limit.name else 1
             if given < least:
-                raise ValueError(f"{field.name} is {given}; at least {least} is allowed")
+                raise ValueError(f"{limit.name} is {given}; at least {least} is allowed")
 
     @staticmethod
     def from_environment() -> "QueueLimits":
@@ -118,7 +120,7 @@ class QueueLimits:
         Raises:
             ValueError: It names no limit, or a value is not allowed.
         """
-        known = {field.name for field in fields(QueueLimits)}
+        known = {limit.name for limit in fields(QueueLimits)}
         changes = {}
         for change in filter(str.strip, os.environ.get(LIMITS_VARIABLE, "").split(",")):
             name, _, value = (part.strip() for part in change.partition("="))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import RequestError
-from pipelines.jobs.estimate import fraction_done
+from pipelines.jobs.estimate import fraction_done, relative_work
 from pipelines.jobs.records import LIMITS_VARIABLE, KnownThings
 from pipelines.jobs.store import JobStore, QueueLimits, new_session
 from pipelines.request import GenerationRequest
@@ -144,7 +144,14 @@ def test_stage_durations_add_up_to_the_run(
     for stage, step in [("video", 1), ("video", 4), ("field", 1), ("mesh", 1)]:
         store.publish(job_id, progress(stage, step), None)  # at 102.5, 105, 107.5 and 110
     store.finish(job_id, "done")  # at 112.5
-    assert store.stage_seconds() == {"video": [5.0], "field": [2.5], "mesh": [2.5]}
+    # Kept as if with usual settings: half the frames make a cheaper video.
+    cost = relative_work(request())
+    assert cost["video"] < 1.0
+    kept = store.stage_seconds()
+    assert kept.keys() == {"video", "field", "mesh"}
+    took: dict[Stage, float] = {"video": 5.0, "field": 2.5, "mesh": 2.5}
+    for stage, seconds in took.items():
+        assert kept[stage] == [pytest.approx(seconds / cost[stage])]
     assert store.status(job_id).started == 100.0
     assert store.status(job_id).finished == 112.5
 

@@ -231,9 +231,9 @@ def test_the_cost_grows_with_what_is_asked_and_names_the_wait() -> None:
     assert "4 videos in about a minute" in cost_html(one * 4, measured, free, "en")
     assert "starts in about 5 minutes" in cost_html(one, measured, busy, "en")
     double = [GenerationRequest(prompt="a", video_only=True, num_frames=48)]
-    assert "about 40 seconds" in cost_html(double, measured, free, "en")
+    assert "about 35 seconds" in cost_html(double, measured, free, "en")
     whole = [GenerationRequest(prompt="a")]
-    assert "with mesh in about 2 minutes" in cost_html(whole, measured, free, "en")
+    assert "with mesh in about 4 minutes" in cost_html(whole, measured, free, "en")
     assert roughly(3) == "a few seconds"
 
 
