@@ -9,7 +9,7 @@ from threed.report_picture import bar_share, grade
 from ui.pictures import texture_picture, thumbnail
 from ui.progress import stage_label
 from ui.tongues import Language, say
-from ui.words import duration, listing, megabytes
+from ui.words import listing, measured, megabytes
 
 THUMB, STRIP, TEXTURE = 64, 384, 128
 
@@ -99,7 +99,7 @@ def _times(report: Report, language: Language) -> str:
     parts = "".join(
         f'<li style="flex-grow:{max(1, round(1000 * seconds / total))}">'
         f"<i></i><span>{html.escape(_stage_name(stage, language))}</span> "
-        f"<small>{duration(seconds, language)}</small></li>"
+        f"<small>{measured(seconds, language)}</small></li>"
         for stage, seconds in report.seconds.items()
     )
     caption = say(language, "times")

@@ -243,6 +243,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "roughly": ("about {time}", "约 {time}"),
     "few_seconds": ("a few seconds", "几秒"),
     "seconds": ("{number} seconds", "{number} 秒"),
+    "seconds_measured": ("{number} s", "{number} 秒"),
+    "minutes_measured": ("{minutes} min {number} s", "{minutes} 分 {number} 秒"),
     "minute": ("a minute", "1 分钟"),
     "minute_and_half": ("a minute and a half", "一分半钟"),
     "minutes": ("{number} minutes", "{number} 分钟"),

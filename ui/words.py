@@ -62,6 +62,16 @@ def duration(seconds: float, language: Language = "en") -> str:
     return say(language, "hours", number=round(seconds / 3600))
 
 
+def measured(seconds: float, language: Language = "en") -> str:
+    """Return a duration that was measured: in seconds, tenths where it is short."""
+    if seconds < 9.95:
+        return say(language, "seconds_measured", number=f"{seconds:.1f}")
+    minutes, number = divmod(round(seconds), 60)
+    if minutes == 0:
+        return say(language, "seconds_measured", number=number)
+    return say(language, "minutes_measured", minutes=minutes, number=number)
+
+
 def roughly(seconds: float, language: Language = "en") -> str:
     """Return an estimate of a duration: about so long."""
     words = duration(seconds, language)

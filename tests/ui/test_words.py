@@ -23,7 +23,7 @@ from ui.progress import known_html, status_html
 from ui.report import report_html
 from ui.steps import film_html, mesh_html, variations_html
 from ui.tongues import TEXTS, language_of, say
-from ui.words import FIELD_LABELS, duration, listing, notice, roughly, sentence
+from ui.words import FIELD_LABELS, duration, listing, measured, notice, roughly, sentence
 
 NASTY = Path('/cache/"><script>/a.glb')
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -220,6 +220,14 @@ def test_the_browsers_language_decides_and_english_is_the_rest() -> None:
         "“步数”为 900；应在 1 到 200 之间。"
     )
     assert sentence("the disk is full", "zh") == "The disk is full."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s")],
+)
+def test_what_was_measured_is_said_as_it_was(seconds: float, words: str) -> None:
+    assert measured(seconds) == words
 
 
 def test_the_cost_grows_with_what_is_asked_and_names_the_wait() -> None:
