@@ -150,7 +150,9 @@ def _share(job: Job) -> float:
 
 def _usual(request: GenerationRequest, measured: dict[Stage, list[float]]) -> dict[Stage, float]:
     """Return how long each stage of a request usually takes here."""
-    known = {stage: median(times) for stage, times in measured.items() if times}
+    known: dict[Stage, float] = {
+        stage: median(measured[stage]) for stage in STAGES if measured.get(stage)
+    }
     # A machine that is slow in one thing is believed to be slow in the others.
     typical = sum(TYPICAL_SECONDS[stage] for stage in known)
     stretch = sum(known.values()) / typical if typical else 1.0

@@ -141,7 +141,8 @@ def test_stage_durations_add_up_to_the_run(
     clock = iter(np.arange(100.0, 200.0, 2.5).tolist())
     monkeypatch.setattr(time, "time", lambda: next(clock))
     store.claim()  # at 100
-    for stage, step in [("video", 1), ("video", 4), ("field", 1), ("mesh", 1)]:
+    told: list[tuple[Stage, int]] = [("video", 1), ("video", 4), ("field", 1), ("mesh", 1)]
+    for stage, step in told:
         store.publish(job_id, progress(stage, step), None)  # at 102.5, 105, 107.5 and 110
     store.finish(job_id, "done")  # at 112.5
     # Kept as if with usual settings: half the frames make a cheaper video.
@@ -150,8 +151,7 @@ def test_stage_durations_add_up_to_the_run(
     kept = store.stage_seconds()
     assert kept.keys() == {"video", "field", "mesh"}
     took: dict[Stage, float] = {"video": 5.0, "field": 2.5, "mesh": 2.5}
-    for stage, seconds in took.items():
-        assert kept[stage] == [pytest.approx(seconds / cost[stage])]
+    assert all(kept[name] == [pytest.approx(took[name] / cost[name])] for name in took)
     assert store.status(job_id).started == 100.0
     assert store.status(job_id).finished == 112.5
 
