@@ -8,7 +8,7 @@ views, elevation 15° + 20° sin(azimuth), fov 40°, radius 3.2, is rendered. `l
 colours with baked light, as a filmed clip has; `unlit` plain colours; `normals` plain colours with
 normals, as the embedded model makes them. `--concave` and `--everyday` name six objects each of the
 corpus. Beside ours stand the bare visual hull and, with `--peers`, nerfstudio's TensoRF and
-nerfacto, on the same frames, given so many times the seconds that our fit took.
+nerfacto, on the same frames, given so many times the processor seconds of our fit.
 
 Views are judged inside the box of the true alpha, four pixels wider; Chamfer is the mean of both
 mean distances of 100,000 samples a side, the F-score's threshold 0.02; IoU only where the truth is
@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import statistics
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -174,19 +175,21 @@ def measure(subject: Subject, config: FitConfig, peers: list[float]) -> Iterator
         hull = hull_field(subject.orbit, config.hull, torch.Generator().manual_seed(0))
     yield score_field(subject, "hull", hull, stages)
     stages = Stages()
+    started = time.process_time()
     with stages.stage("fit"):
-        fitted = _last(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
-    ours = score_field(subject, "ours", fitted, stages)
-    yield ours
+        fitted = field_of(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
+    spent = time.process_time() - started
+    yield score_field(subject, "ours", fitted, stages)
     if peers:
         from benchmarks.peers import score_peer
 
         for times in peers:
             for method in ("tensorf", "nerfacto"):
-                yield score_peer(subject, method, times, ours.seconds)
+                yield score_peer(subject, method, times, spent)
 
 
-def _last(steps: Generator[FitStep, None, Field]) -> Field:
+def field_of(steps: Generator[FitStep, None, Field]) -> Field:
+    """Return what a descent ends with."""
     while True:
         try:
             next(steps)

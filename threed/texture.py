@@ -78,6 +78,9 @@ def unwrap(mesh: Mesh) -> UnwrappedMesh:
     )
     packing = xatlas.PackOptions()
     packing.resolution, packing.padding, packing.bilinear = ATLAS_SIZE, ATLAS_PADDING, True
+    # Every place is tried, on a grid of blocks: a tenth more texels on the surface for a fifth of a
+    # second; without the grid it would take seconds.
+    packing.bruteForce = packing.blockAlign = True
     atlas.generate(charts, packing)
     source, faces, uv = atlas[0]
     normals = vertex_normals(mesh.vertices, mesh.faces)
