@@ -32,12 +32,13 @@ Denoise = Callable[[OrbitVideo, float, torch.Generator], OrbitVideo]
 class DistillationConfig:
     """How a fitted field is finished by a video model."""
 
-    num_rounds: int = 3
+    num_rounds: int = 1
     """Orbits rendered, denoised and learnt from, one after another."""
-    steps_a_round: int = 24
+    steps_a_round: int = 32
     """Steps of descent on each."""
-    noise: tuple[float, float] = (0.5, 0.2)
-    """Sigma of the first and of the last round, 0 is clean."""
+    noise: tuple[float, float] = (0.95, 0.8)
+    """Sigma of the first and of the last round, 0 is clean. A side that no frame showed is a guess
+    of the field's, of which light noise would leave most."""
     elevations_deg: tuple[float, ...] = (-25.0, -10.0, 10.0, 30.0, 50.0)
     """Elevations to choose from: those farthest from the input's come first."""
     weight: float = 0.7
@@ -46,7 +47,7 @@ class DistillationConfig:
     """How much agreement with the input may be lost before the field is put back; then it ends."""
     fit: FitConfig = dataclass_field(
         default_factory=lambda: FitConfig(
-            blur=(1.6, 1.0), distance_rate=(0.1, 0.03), colour_rate=(0.004, 0.002)
+            blur=(1.0, 1.0), distance_rate=(0.06, 0.03), colour_rate=(0.004, 0.002)
         )
     )
     """How the field descends; its number of steps is not used."""

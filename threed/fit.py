@@ -34,6 +34,9 @@ from threed.targets import Batch, RayTargets, cull, draw_batches, ray_targets
 PREVIEW_SECONDS = 1.0
 PREVIEW_SHARE = 0.1
 PREVIEW_SIZE = 128
+# Of the pixels that see the surface well, so many may lie below the cut under all of them: enough
+# that a stray one does not decide, and so few that a rounded foot keeps its height.
+LOWEST_SHARE = 2e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +198,7 @@ def flatten_underside(field: Field, orbit: OrbitVideo, up: Up = "y") -> None:
     if not bool(well.any()):
         return
     axis = 1 if up == "y" else 2
-    lowest = torch.quantile(_thinned(seen.points[well][:, axis]), 0.002)
+    lowest = torch.quantile(_thinned(seen.points[well][:, axis]), LOWEST_SHARE)
     with torch.no_grad():
         count = field.config.resolution[axis]
         level = torch.arange(count, device=lowest.device)
