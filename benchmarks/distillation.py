@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from benchmarks.reconstruction import field_of
-from pipelines.generate import DENOISE_STEPS, stage_generator
+from pipelines.generate import DENOISE_STEPS, LIGHT_DISTILLATION, stage_generator
 from pipelines.models.catalogue import load_model
 from pipelines.models.embedded import finished
 from pipelines.models.protocol import VideoModel
@@ -50,7 +50,7 @@ SETTINGS: dict[str, DistillationConfig | None] = {
     # The same steps on the input's frames alone: what the model adds stands out against these.
     "no model": DistillationConfig(weight=1e-9),
     "default": DistillationConfig(),
-    "light": DistillationConfig(num_rounds=3, steps_a_round=24, noise=(0.5, 0.2)),
+    "light": LIGHT_DISTILLATION,
     "medium": DistillationConfig(num_rounds=3, steps_a_round=24, noise=(0.8, 0.5)),
     "three": DistillationConfig(num_rounds=3, steps_a_round=24),
 }

@@ -13,6 +13,7 @@ from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.provenance import as_comment
 from pipelines.request import MADE_WITH, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
+from threed.distillation import DistillationConfig
 from threed.orbit import OrbitVideo, display_frames
 from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
@@ -22,6 +23,9 @@ from threed.run_folder import RunFolder, read_orbit, write_orbit
 NUM_NEAREST = 3
 DENOISE_STEPS = 4
 """Passes from the noise of distillation back to a clean clip."""
+LIGHT_DISTILLATION = DistillationConfig(num_rounds=3, steps_a_round=24, noise=(0.5, 0.2))
+"""For a model that must see in the clip where its cameras are, or how much is object, which heavy
+noise would hide."""
 
 
 def generate(
@@ -92,6 +96,7 @@ def generate(
         texture_size=request.texture_size,
         max_mb=request.max_mb,
         distil=request.distil,
+        distillation=distillation_for(model.abilities),
         provenance=provenance,
     )
 
@@ -116,6 +121,13 @@ def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
     if not abilities.text:
         raise RequestError(f"model is {request.model!r}, which takes no words")
     check_limits(request, max_frames=abilities.max_frames, sizes=abilities.sizes)
+
+
+def distillation_for(abilities: Abilities) -> DistillationConfig:
+    """Return how a model is asked for views that its orbit did not show."""
+    if abilities.cameras and abilities.alpha:
+        return DistillationConfig()
+    return LIGHT_DISTILLATION
 
 
 def familiarity_message(prompt: str, model: VideoModel) -> str:

@@ -10,7 +10,7 @@ import torch
 import trimesh
 
 from pipelines.errors import RequestError
-from pipelines.generate import generate, stage_generator
+from pipelines.generate import distillation_for, generate, stage_generator
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
 from pipelines.run_request import check_folder
@@ -34,6 +34,14 @@ def _files(path: Path) -> dict[str, bytes]:
 
 def _frames(path: Path) -> torch.Tensor:
     return read_orbit(path).albedo
+
+
+@pytest.mark.parametrize("ability", ["cameras", "alpha"])
+def test_only_a_model_that_is_told_the_views_gets_heavy_noise(ability: str) -> None:
+    """Another reads them from the clip, which must stay to be seen."""
+    told = SphereModel().abilities
+    assert min(distillation_for(told).noise) > 0.7
+    assert max(distillation_for(replace(told, **{ability: False})).noise) <= 0.5
 
 
 def test_the_sphere_is_a_video_model() -> None:
