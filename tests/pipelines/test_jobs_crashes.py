@@ -152,3 +152,38 @@ def test_a_full_disk_under_the_store_delays_a_job_and_costs_nothing(
     job_id = run_while(store, fill(), monkeypatch)
     assert store.status(job_id).state == "done"
     assert walked(store, job_id) == WHOLE_WALK
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "2000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, ""),
+    ],
+)
+def test_a_worker_does_not_burn_the_core_that_others_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
+) -> None:
+    """Its threads sleep soon when they wait, unless the host has said how they shall wait."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    said = tmp_path / "said"
+    script = (
+        "import os, pathlib, sys, time\n"
+        f"path = pathlib.Path({str(said)!r})\n"
+        "path.with_suffix('.part').write_text('<' + os.environ.get('GOMP_SPINCOUNT', '') + '>')\n"
+        "path.with_suffix('.part').rename(path)\n"
+        "time.sleep(60)\n"
+    )
+    supervisor = Supervisor(JobStore(tmp_path / "runs"), (sys.executable, "-c", script))
+    supervisor.start()
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not said.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert said.read_text() == f"<{told}>"
+    finally:
+        supervisor.stop()
