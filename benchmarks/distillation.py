@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchmarks.reconstruction import field_of
+from benchmarks.reconstruction import field_of, render_truth
 from pipelines.generate import DENOISE_STEPS, LIGHT_DISTILLATION, stage_generator
 from pipelines.models.catalogue import load_model
 from pipelines.models.embedded import finished
@@ -30,8 +30,7 @@ from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
 from pipelines.training.captions import choose_rows, readable_name, with_article
 from pipelines.training.meshes import CaptionRow, PackedMesh, read_caption_rows, read_glb
-from pipelines.training.renders import render_mesh
-from threed.cameras import Cameras, orbit_cameras
+from threed.cameras import orbit_cameras
 from threed.distillation import DistillationConfig, distil
 from threed.errors import ReconstructionError
 from threed.field import Field
@@ -90,14 +89,6 @@ class Subject:
     judges: dict[str, OrbitVideo]
 
 
-def render_truth(mesh: PackedMesh, cameras: Cameras) -> OrbitVideo:
-    """Return frames of a known mesh as the embedded model makes them, with normals."""
-    image = render_mesh(mesh, cameras, samples=3).float() / 255
-    alpha = image[..., 3]
-    normals = (2 * image[..., 4:] - 1) * (alpha[..., None] > 0)
-    return OrbitVideo(albedo=image[..., :3], alpha=alpha, normals=normals, cameras=cameras)
-
-
 def draw_rows(corpus: Path, known: list[str], count: int, seed: int) -> list[CaptionRow]:
     """Return some of the objects that the model has seen, drawn by seed."""
     rows = choose_rows(read_caption_rows(corpus), designs_per_name=1, limit=len(known), seed=0)
@@ -116,6 +107,7 @@ def subject_of(corpus: Path, row: CaptionRow) -> Subject:
             orbit_cameras(
                 NUM_VIEWS, size=SIZE, elevation=math.radians(degrees), start_azimuth=math.pi / 24
             ),
+            "normals",
         )
         for key, degrees in (("above", ABOVE_DEG), ("below", BELOW_DEG), ("level", LEVEL_DEG))
     }
@@ -127,7 +119,7 @@ def orbit_of(subject: Subject, source: str, model: VideoModel) -> OrbitVideo:
     """Return the level orbit, rendered or drawn."""
     if source == "true":
         cameras = orbit_cameras(24, size=SIZE, elevation=math.radians(LEVEL_DEG))
-        return render_truth(subject.mesh, cameras)
+        return render_truth(subject.mesh, cameras, "normals")
     return finished(model.sample(subject.request, stage_generator(0, "video")))
 
 

@@ -9,6 +9,7 @@ The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from threed.command_line import (
     complain,
 )
 from threed.run_folder import RunFolder
+from threed.threads import sleep_soon
 
 if TYPE_CHECKING:
     import pipelines.models.protocol
@@ -201,4 +203,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sleep_soon(os.environ)
     sys.exit(main())

@@ -9,6 +9,7 @@ The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from threed.command_line import (
 )
 from threed.errors import ReconstructionError, RequestError
 from threed.run_folder import RunFolder
+from threed.threads import sleep_soon
 
 if TYPE_CHECKING:
     import threed.dataset
@@ -278,4 +280,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sleep_soon(os.environ)
     sys.exit(main())

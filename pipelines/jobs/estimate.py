@@ -10,7 +10,7 @@ from threed.progress import STAGES, Stage
 TYPICAL_SECONDS: dict[Stage, float] = {
     "video": 3.6,
     "field": 16.0,
-    "distillation": 11.0,
+    "distillation": 5.5,
     "mesh": 1.8,
     "texture": 4.4,
     "report": 1.5,

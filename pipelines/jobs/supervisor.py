@@ -16,24 +16,11 @@ from pathlib import Path
 from pipelines.jobs.heartbeat import new_worker_name
 from pipelines.jobs.housekeeping import Housekeeper
 from pipelines.jobs.store import JobStore
+from threed.threads import sleep_soon
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-# How long a thread of GNU OpenMP, which torch has, waits at full speed for the others before it
-# sleeps. By default it burns a core while the thread that it waits for is kept from running by the
-# page or the browser, and a fit takes several times as long as on one core; with so short a wait
-# it loses next to nothing where it has the machine to itself.
-SPIN_VARIABLE, SPIN_COUNT = "GOMP_SPINCOUNT", "2000"
-
 logger = logging.getLogger(__name__)
-
-
-def worker_environment() -> dict[str, str]:
-    """Return a worker's environment; what is set about waiting threads already stands."""
-    environment = dict(os.environ)
-    if "OMP_WAIT_POLICY" not in environment:
-        environment.setdefault(SPIN_VARIABLE, SPIN_COUNT)
-    return environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +140,15 @@ class Supervisor:
     def _spawn(self) -> None:
         # Its own process group, so that a kill reaches whatever the worker may have started.
         self._worker = new_worker_name()
+        environment = dict(os.environ)
+        sleep_soon(environment)
         self._process = subprocess.Popen(
             [*self.command, str(self.store.root.resolve()), "--name", self._worker],
             stdin=subprocess.PIPE,
             start_new_session=True,
             # Where `python -m` finds the packages, wherever the page was started from.
             cwd=PROJECT_ROOT,
-            env=worker_environment(),
+            env=environment,
         )
         self._spawned = time.monotonic()
 
