@@ -241,7 +241,8 @@ def test_the_cost_grows_with_what_is_asked_and_names_the_wait() -> None:
     double = [GenerationRequest(prompt="a", video_only=True, num_frames=48)]
     assert "about 35 seconds" in cost_html(double, measured, free, "en")
     whole = [GenerationRequest(prompt="a")]
-    assert "with mesh in about 4 minutes" in cost_html(whole, measured, free, "en")
+    scaled = 20.0 / TYPICAL_SECONDS["video"] * sum(TYPICAL_SECONDS.values())
+    assert f"with mesh in {roughly(scaled)}" in cost_html(whole, measured, free, "en")
     assert roughly(3) == "a few seconds"
 
 
