@@ -13,10 +13,11 @@ from torch import Tensor
 
 from pipelines.training.captions import captions_for
 from pipelines.training.colours import NAMES, dominant_colours, recolour
+from pipelines.training.pictures import as_pictures, turn_clips
 from pipelines.video.autoencoder import Autoencoder
-from pipelines.video.conditioning import Conditioning, plucker_rays
+from pipelines.video.conditioning import PICTURE_MASK, Conditioning, plucker_rays
 from pipelines.video.text import TextEncoder
-from threed.cameras import Cameras
+from threed.cameras import Cameras, camera_angles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,8 @@ class LatentBank:
     """float16 (orbit frame channel height width)."""
     rays: Tensor
     """float16 (orbit frame ray height width)."""
+    azimuth: Float[Tensor, "orbit frame"]
+    """Of every frame's camera, radians."""
     default: Int[Tensor, " object"]
     """Index of each object's default orbit."""
     captions: Int[Tensor, "orbit caption"]
@@ -75,6 +78,8 @@ class LatentBank:
     """The captions of the tables' rows."""
     channel_weight: Float[Tensor, " channel"]
     """How much an error of each latent counts: the root of what it costs in the pixels."""
+    autoencoder: Autoencoder
+    """Made the latents; on the CPU."""
 
 
 def build_bank(
@@ -99,12 +104,13 @@ def build_bank(
     listing = read_listing(folder)
     generator = torch.Generator().manual_seed(seed)
     texts: dict[str, int] = {}
-    latents, rays, captions, default = [], [], [], []
+    latents, rays, azimuth, captions, default = [], [], [], [], []
 
     def add(frames: Tensor, cameras: Cameras, forms: list[str]) -> None:
         with torch.no_grad():
             latents.append(autoencoder.encode(network_frames(frames)[None])[0].half())
         rays.append(plucker_rays(cameras, autoencoder.config.stride).half())
+        azimuth.append(camera_angles(cameras)[0])
         rows = [texts.setdefault(form, len(texts)) for form in forms]
         captions.append(torch.tensor(rows))
 
@@ -135,12 +141,14 @@ def build_bank(
     return LatentBank(
         latents=torch.stack(latents),
         rays=torch.stack(rays),
+        azimuth=torch.stack(azimuth),
         default=torch.tensor(default),
         captions=torch.stack(captions),
         tokens=tokens,
         pooled=pooled,
         texts=list(texts),
         channel_weight=_channel_weight(autoencoder),
+        autoencoder=autoencoder,
     )
 
 
@@ -175,21 +183,34 @@ class ClipConfig:
     """How often a clip is cut from an object's default orbit, which is asked for most."""
     drop_text: float = 0.12
     """How often a clip loses its caption, for guidance."""
-    give_frames: float = 0.1
+    give_frames: float = 0.05
     """How often some frames are given as references."""
+    give_picture: float = 0.2
+    """How often the first frame is given as a picture, before which the object stands."""
+    drop_pictured_text: float = 0.5
+    """How often a clip with a picture loses its caption, for a picture must do alone too."""
 
     def __post_init__(self) -> None:
-        for name in ("default_share", "drop_text", "give_frames"):
+        names = ("default_share", "drop_text", "give_frames", "give_picture", "drop_pictured_text")
+        for name in names:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+        if self.give_frames + self.give_picture > 1:
+            raise ValueError(
+                f"give_frames is {self.give_frames} and give_picture {self.give_picture}; "
+                "together they must be at most 1"
+            )
 
 
+@torch.no_grad()
 def draw_batch(
     bank: LatentBank, config: ClipConfig, tokens: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "batch frame channel height width"], Conditioning]:
     """Return clean clips and their conditions, as many as hold about `tokens` frames in all.
 
     A clip is a run through its orbit, forwards or back, at any spacing that stays within a turn.
+    Where its first frame is given as a picture the world is turned so that this frame's camera
+    stands at azimuth 0, for nobody says how the object in a picture stands in the world.
     """
     kind = int(torch.multinomial(torch.tensor(config.shares), 1, generator=generator))
     length = config.lengths[kind]
@@ -210,16 +231,27 @@ def draw_batch(
     rays = bank.rays[orbit[:, None], frame].float()
     pick = (torch.rand(batch, generator=generator) * bank.captions.shape[1]).long()
     row = bank.captions[orbit, pick]
-    keep = (number[:, 4] >= config.drop_text).float()
+    framed = number[:, 5] < config.give_frames
+    pictured = ~framed & (number[:, 5] < config.give_frames + config.give_picture)
+    keep = number[:, 4] >= torch.where(pictured, config.drop_pictured_text, config.drop_text)
+    keep = keep.float()
     given = torch.rand(batch, length, generator=generator) < torch.rand(
         batch, 1, generator=generator
     )
-    given &= (number[:, 5] < config.give_frames)[:, None]
-    mask = given[:, :, None, None, None].float().expand(-1, -1, 1, *clean.shape[-2:])
+    given &= framed[:, None]
+    mask = given[:, :, None, None, None].float().repeat(1, 1, 1, *clean.shape[-2:])
+    reference = clean * mask
+    if bool(pictured.any()):
+        away = -bank.azimuth[orbit, frame[:, 0]][pictured]
+        clean[pictured], rays[pictured] = turn_clips(
+            bank.autoencoder, clean[pictured], rays[pictured], away
+        )
+        reference[pictured, :1] = as_pictures(bank.autoencoder, clean[pictured, :1], generator)
+        mask[pictured, :1] = PICTURE_MASK
     return clean, Conditioning(
         text=bank.tokens[row].float() * keep[:, None, None],
         pooled=bank.pooled[row].float() * keep[:, None],
         rays=rays,
-        reference=clean * mask,
+        reference=reference,
         reference_mask=mask,
     )

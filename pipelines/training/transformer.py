@@ -88,8 +88,8 @@ def flow_loss(
     level = sigma.clamp(min=LEAST_SIGMA)[:, None, None, None, None]
     error = ((estimate.float() - clean) / level).square()
     error = error * bank.channel_weight.to(device)[:, None, None]
-    # Frames that were given need no prediction.
-    wanted = 1 - cond.reference_mask
+    # Frames that were given need no prediction; a picture says only a part of its frame.
+    wanted = (cond.reference_mask < 1).float()
     return (error * wanted).sum() / (wanted.expand_as(error).sum() + 1e-6), len(clean)
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 from threed.cameras import Cameras, camera_rays
 
 RAY_CHANNELS = 6
+# In the reference mask: a picture, of which colours and outline are known, light and normals not.
+PICTURE_MASK = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class Conditioning:
     reference: Float[Tensor, "batch frame latent height width"]
     """Clean latents of the given frames, zero elsewhere."""
     reference_mask: Float[Tensor, "batch frame 1 height width"]
-    """1 on the given frames, 0 elsewhere."""
+    """1 on the given frames, `PICTURE_MASK` on a picture, 0 elsewhere."""
 
     def to(self, device: torch.device | str) -> "Conditioning":
         """Return the same conditions on a device."""
@@ -73,6 +75,13 @@ def plucker_rays(cameras: Cameras, stride: int) -> Float[Tensor, "frame ray heig
     origins, directions = camera_rays(coarse)
     moment = torch.linalg.cross(origins, directions)
     return rearrange(torch.cat([directions, moment], dim=-1), "f h w c -> f c h w")
+
+
+def without_normals(
+    frames: Float[Tensor, "*batch 7 height width"],
+) -> Float[Tensor, "*batch 7 height width"]:
+    """Return the networks' frames as a picture tells them: albedo and coverage, no normals."""
+    return torch.cat([frames[..., :4, :, :], torch.zeros_like(frames[..., 4:, :, :])], dim=-3)
 
 
 def empty_reference(

@@ -16,8 +16,8 @@ DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 def fast_dtype(device: torch.device | str) -> torch.dtype:
     """Return what LATHE_PRECISION names, else what `device` multiplies matrices in fastest.
 
-    That is bfloat16 on a GPU, and on a CPU that takes dot products of bfloat16 (AVX-512 BF16) or
-    tiles of it (AMX): others emulate it and are slower for it.
+    That is bfloat16 on a GPU, and on a CPU that multiplies tiles of it (AMX): others emulate it
+    and are slower for it, even those that take dot products of it (AVX-512 BF16).
 
     Raises:
         RequestError: LATHE_PRECISION names none of DTYPES.
@@ -28,8 +28,7 @@ def fast_dtype(device: torch.device | str) -> torch.dtype:
         return DTYPES[asked]
     if torch.device(device).type == "cuda":
         return torch.bfloat16
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 
 
 def mixed_precision(device: torch.device | str) -> torch.autocast:

@@ -22,6 +22,7 @@ from pipelines.training.transformer import (
     flow_loss,
     train_transformer,
 )
+from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
 from pipelines.video.checkpoint import load_transformer
 from pipelines.video.conditioning import RAY_CHANNELS
 from pipelines.video.dit import DiT, DiTConfig
@@ -37,7 +38,7 @@ CONFIG = DiTConfig(
     num_heads=2,
     mlp_ratio=2.0,
 )
-CLIPS = ClipConfig(lengths=(4, 8), shares=(0.5, 0.5))
+CLIPS = ClipConfig(lengths=(4, 8), shares=(0.5, 0.5), give_picture=0.0)
 
 
 def make_bank() -> LatentBank:
@@ -49,12 +50,16 @@ def make_bank() -> LatentBank:
     return LatentBank(
         latents=latents.half(),
         rays=torch.randn(5, 8, RAY_CHANNELS, 4, 4, generator=generator).half(),
+        azimuth=torch.zeros(5, 8),
         default=torch.tensor([0, 3]),
         captions=torch.arange(10).view(5, 2),
         tokens=torch.randn(10, 3, 8, generator=generator).half(),
         pooled=torch.randn(10, 8, generator=generator).half(),
         texts=[f"thing {i}" for i in range(10)],
         channel_weight=torch.tensor([2.0, 0.0, 1.0, 1.0]),
+        autoencoder=Autoencoder(
+            AutoencoderConfig(latent_channels=4, stride=1, width=8, depth=1, pixel_width=4)
+        ),
     )
 
 

@@ -1,0 +1,96 @@
+"""Laws of clips with a picture: the world turns as one, and a picture tells no normals."""
+
+import math
+
+import torch
+from torch.testing import assert_close
+
+from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
+from pipelines.training.pictures import as_pictures, turn_clips
+from pipelines.video.autoencoder import FRAME_CHANNELS, Autoencoder, AutoencoderConfig
+from pipelines.video.conditioning import PICTURE_MASK, plucker_rays
+from threed.cameras import camera_angles, orbit_cameras
+
+SIZE = 8
+
+
+def plain_autoencoder() -> Autoencoder:
+    """Return an autoencoder whose latents are the frames themselves."""
+    config = AutoencoderConfig(
+        latent_channels=FRAME_CHANNELS, stride=1, width=8, depth=1, pixel_width=4
+    )
+    autoencoder = Autoencoder(config)
+    autoencoder.analysis.copy_(torch.eye(FRAME_CHANNELS))
+    autoencoder.synthesis.copy_(torch.eye(FRAME_CHANNELS))
+    return autoencoder
+
+
+def ball_frames(azimuth: torch.Tensor) -> torch.Tensor:
+    """Return frames of a grey ball that faces each camera: the normal at its middle looks there."""
+    normal = torch.stack([azimuth.sin(), torch.zeros_like(azimuth), azimuth.cos()], dim=-1)
+    frames = torch.zeros(len(azimuth), FRAME_CHANNELS, SIZE, SIZE)
+    frames[:, 3] = 1
+    frames[:, 4:] = normal[:, :, None, None]
+    return frames
+
+
+def make_bank() -> LatentBank:
+    """Return a bank of one orbit of the ball, level, that starts anywhere."""
+    cameras = orbit_cameras(8, size=SIZE, start_azimuth=0.7)
+    azimuth = camera_angles(cameras)[0]
+    return LatentBank(
+        latents=ball_frames(azimuth)[None].half(),
+        rays=plucker_rays(cameras, 1)[None].half(),
+        azimuth=azimuth[None],
+        default=torch.tensor([0]),
+        captions=torch.zeros(1, 1, dtype=torch.long),
+        tokens=torch.ones(1, 3, 8).half(),
+        pooled=torch.ones(1, 8).half(),
+        texts=["ball"],
+        channel_weight=torch.ones(FRAME_CHANNELS),
+        autoencoder=plain_autoencoder(),
+    )
+
+
+def test_a_turned_clip_is_what_turned_cameras_see_of_the_turned_object() -> None:
+    start = orbit_cameras(8, size=SIZE)
+    turned = orbit_cameras(8, size=SIZE, start_azimuth=0.4)
+    latents, rays = turn_clips(
+        plain_autoencoder(),
+        ball_frames(camera_angles(start)[0])[None],
+        plucker_rays(start, 1)[None],
+        torch.tensor([0.4]),
+    )
+    assert_close(rays[0], plucker_rays(turned, 1))
+    assert_close(latents[0], ball_frames(camera_angles(turned)[0]))
+
+
+def test_the_picture_stands_at_azimuth_zero_and_tells_its_outline_but_no_normals() -> None:
+    clips = ClipConfig(
+        lengths=(4,), shares=(1.0,), give_frames=0.0, give_picture=1.0, drop_pictured_text=0.5
+    )
+    clean, cond = draw_batch(make_bank(), clips, 400, torch.Generator().manual_seed(0))
+    mask = cond.reference_mask[:, :, 0, 0, 0]
+    assert bool((mask[:, 0] == PICTURE_MASK).all()) and not mask[:, 1:].any()
+    # The first camera looks from the front, so the ball's middle there faces +z.
+    towards = torch.tensor([0.0, 0.0, 1.0]).expand(len(clean), 3)
+    assert_close(clean[:, 0, 4:, 0, 0], towards, atol=1e-2, rtol=0)
+    centre = cond.rays[:, 0, :3].mean(dim=(-1, -2))
+    assert float(centre[:, 0].abs().max()) < 1e-2 and float(centre[:, 2].max()) < 0
+    assert not cond.reference[:, 1:].any() and not cond.reference[:, 0, 4:].any()
+    assert_close(cond.reference[:, 0, 3], clean[:, 0, 3])
+    told = cond.pooled.any(dim=1).float().mean()
+    assert 0.3 < float(told) < 0.7
+
+
+def test_pictures_are_lit_from_before_and_never_brighter_than_their_colours() -> None:
+    azimuth = torch.zeros(64)
+    frames = ball_frames(azimuth)[:, None]
+    away = ball_frames(azimuth + math.pi)[:, None]
+    lit = as_pictures(plain_autoencoder(), frames, torch.Generator().manual_seed(0))[:, 0, 0]
+    dark = as_pictures(plain_autoencoder(), away, torch.Generator().manual_seed(0))[:, 0, 0]
+    plain = frames[:, 0, 0]
+    assert bool((lit <= plain + 1e-6).all()) and bool((dark <= lit + 1e-6).all())
+    as_they_are = (lit == plain).flatten(1).all(dim=1)
+    assert 0.3 < float((dark == plain).flatten(1).all(dim=1).float().mean()) < 0.7
+    assert bool(as_they_are.any()) and float((plain - dark).max()) > 0.2
