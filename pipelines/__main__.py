@@ -9,6 +9,7 @@ The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 """
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
-from pipelines.models.catalogue import find_card
+from pipelines.models.catalogue import check_request
 from pipelines.models.command_line import main as models
 from pipelines.parallel.environment import launched_rank, launched_size
 from pipelines.request import GenerationRequest
@@ -48,6 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     default = GenerationRequest(prompt="-")
     parser.add_argument("prompt", help="what to make, in words, for instance 'a wooden chair'")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (out)")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        help="a picture of the object (PNG, JPEG, WebP), with alpha or before a plain background; "
+        "--elevation-deg is then the height of its camera",
+    )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace another request's run in that folder"
     )
@@ -129,7 +136,16 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
         commercial=arguments.commercial,
         video_only=arguments.video_only,
         distil=not arguments.no_distil,
+        picture=arguments.picture and _sha256(arguments.picture),
     )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from error
 
 
 @contextmanager
@@ -151,7 +167,7 @@ def _model(
 def run(arguments: argparse.Namespace) -> None:
     """Carry out one request, from the arguments to the last line of output."""
     request = request_of(arguments)
-    find_card(request.model).check(request)
+    check_request(request)
     if arguments.attention and launched_size() == 1:
         raise RequestError(
             "--attention says how several processes share a clip, and this is one alone; "
@@ -169,7 +185,8 @@ def run(arguments: argparse.Namespace) -> None:
         from threed.progress_bar import draw
 
         with _model(request, arguments) as (model, device):
-            report = draw(generate(request, folder, model, device, overwrite=arguments.overwrite))
+            steps = generate(request, folder, model, device, arguments.overwrite, arguments.picture)
+            report = draw(steps)
     finally:
         folder.remove_if_empty()
     if report is None:

@@ -1,17 +1,21 @@
 """The whole chain, from words to a textured mesh, as one generator of Progress records."""
 
 import hashlib
+import shutil
 from collections.abc import Generator
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
-from pipelines.models.catalogue import load_model
+from pipelines.models.catalogue import load_model, no_pictures
 from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
+from pipelines.picture import request_picture
 from pipelines.provenance import as_comment
-from pipelines.request import MADE_WITH, GenerationRequest
+from pipelines.request import MADE_WITH, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
 from threed.distillation import DistillationConfig
 from threed.orbit import OrbitVideo, display_frames
@@ -34,6 +38,7 @@ def generate(
     model: VideoModel | None = None,
     device: torch.device | str = "cpu",
     overwrite: bool = False,
+    picture: Path | None = None,
 ) -> Generator[Progress, None, Report | None]:
     """Yield the progress of a request and return the report; None where only a video was asked.
 
@@ -46,6 +51,7 @@ def generate(
         model: The request's video model where it is loaded already.
         device: Where to load the model and to fit the field.
         overwrite: Replace another request's run in the folder, once nothing more can be refused.
+        picture: The request's picture where it does not lie in the folder yet; it is copied there.
 
     Raises:
         RequestError: The model cannot do what is asked, or the folder holds another request.
@@ -61,17 +67,24 @@ def generate(
                 return None
             if folder.done("report"):
                 return Report.from_json(folder.file("report.json").read_text("utf-8"))
+        seen: Tensor | None = None
+        place = folder.file(PICTURE_NAME)
+        if request.picture is not None and (replacing or not folder.done("orbit")):
+            seen = request_picture(request, picture or place)
         if model is None:
             model = load_model(request.model, device, request.revision)
         check_abilities(request, model.abilities)
         provenance = write_request(request, folder, replacing)
+        if seen is not None and picture is not None:
+            shutil.copyfile(picture, place)
     except (RequestError, InstallationError):
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()
         raise
-    yield _video_progress(0, 1, familiarity_message(request.prompt, model))
+    words = picture_message if request.picture is not None else familiarity_message
+    yield _video_progress(0, 1, words(request.prompt, model))
     if not folder.done("orbit"):
-        orbit, early = yield from _sample(request, model)
+        orbit, early = yield from _sample(request, model, seen)
         # What a large model made of the prompt, and how well its frames agree.
         findings = getattr(model, "findings", None)
         if findings:
@@ -95,7 +108,8 @@ def generate(
         max_faces=request.max_faces,
         texture_size=request.texture_size,
         max_mb=request.max_mb,
-        distil=request.distil,
+        # Views that a picture does not show would be refined by words that may be a file's name.
+        distil=request.distil and request.picture is None,
         distillation=distillation_for(model.abilities),
         provenance=provenance,
     )
@@ -120,6 +134,8 @@ def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
     """Raise RequestError where a model cannot make what is asked for."""
     if not abilities.text:
         raise RequestError(f"model is {request.model!r}, which takes no words")
+    if request.picture is not None and not abilities.image:
+        raise no_pictures(request.model)
     check_limits(request, max_frames=abilities.max_frames, sizes=abilities.sizes)
 
 
@@ -143,11 +159,22 @@ def familiarity_message(prompt: str, model: VideoModel) -> str:
     )
 
 
+def picture_message(prompt: str, model: VideoModel) -> str:
+    """Return a sentence on what is made of the words beside a picture."""
+    if model.familiar(prompt):
+        return f"drawing what the picture shows, helped by the words {prompt!r}"
+    return f"drawing what the picture shows; the words {prompt!r} are no help to this model"
+
+
 def _sample(
-    request: GenerationRequest, model: VideoModel
+    request: GenerationRequest, model: VideoModel, picture: Tensor | None
 ) -> Generator[Progress, None, tuple[OrbitVideo, EarlyStop | None]]:
     """Return the video; with an early stop, as the model guesses it by then, and the stop."""
-    steps = model.sample(request, stage_generator(request.seed, "video"))
+    chance = stage_generator(request.seed, "video")
+    # Models that take no picture need not know that there are any.
+    steps = (
+        model.sample(request, chance) if picture is None else model.sample(request, chance, picture)
+    )
     try:
         while True:
             try:

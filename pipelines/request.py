@@ -20,9 +20,9 @@ GUIDANCE_RANGE = (0.0, 20.0)
 ELEVATION_RANGE_DEG = (-30.0, 60.0)
 CLIP_ELEVATION_RANGE_DEG = (-80.0, 80.0)
 CLIP_FOV_RANGE_DEG = (5.0, 120.0)
-CLIP_PATTERN = re.compile(r"[0-9a-f]{64}")
-CLIP_NAME = "source"
-"""In a run folder: the visitor's own clip, whatever it was called."""
+HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
+CLIP_NAME, PICTURE_NAME = "source", "picture"
+"""In a run folder: the visitor's own clip or picture, whatever it was called."""
 MADE_WITH = "made_with"
 """In request.json beside the request's own fields: by what the run was made."""
 TEXTURE_SIZES = (512, 1024, 2048, 4096)
@@ -84,6 +84,9 @@ class GenerationRequest:
     clip: str | None = None
     """SHA-256 of the visitor's own clip, which takes the place of a model's video; the prompt is
     then its name. None: the model draws the video."""
+    picture: str | None = None
+    """SHA-256 of the visitor's own picture of an object, which the model is given beside the words;
+    `elevation_deg` is then the height of its camera too. None: words alone."""
     clip_elevation_deg: float | None = None
     """Height of the clip's camera, degrees; None is measured."""
     clip_fov_deg: float | None = None
@@ -114,10 +117,10 @@ class GenerationRequest:
         _check_integer("max_faces", self.max_faces, *FACES_RANGE)
         if self.max_mb is not None:
             self._settle_number("max_mb", *MB_RANGE)
-        if self.clip is not None and not (
-            isinstance(self.clip, str) and CLIP_PATTERN.fullmatch(self.clip)
-        ):
-            raise RequestError(f"clip is {self.clip!r}; it must be a SHA-256 in hexadecimal")
+        _check_hash("clip", self.clip)
+        _check_hash("picture", self.picture)
+        if self.clip is not None and self.picture is not None:
+            raise RequestError("both a clip and a picture are given; only one of them can be used")
         if self.clip_elevation_deg is not None:
             self._settle_number("clip_elevation_deg", *CLIP_ELEVATION_RANGE_DEG)
         if self.clip_fov_deg is not None:
@@ -140,6 +143,13 @@ class GenerationRequest:
                 f"{name} is {given!r}; it must be a number from {lowest:g} to {highest:g}"
             )
         object.__setattr__(self, name, float(given))
+
+    @property
+    def upload_name(self) -> str | None:
+        """What the visitor's own file is called in the run folder; None where words are all."""
+        if self.clip is not None:
+            return CLIP_NAME
+        return None if self.picture is None else PICTURE_NAME
 
     def to_json(self) -> str:
         """Return the request as a JSON object, every field written out."""
@@ -201,6 +211,11 @@ def _check_integer(name: str, given: int, lowest: int, highest: int) -> None:
         raise RequestError(
             f"{name} is {given!r}; it must be a whole number from {lowest} to {highest}"
         )
+
+
+def _check_hash(name: str, given: str | None) -> None:
+    if given is not None and not (isinstance(given, str) and HASH_PATTERN.fullmatch(given)):
+        raise RequestError(f"{name} is {given!r}; it must be a SHA-256 in hexadecimal")
 
 
 def _check_name(name: str, given: str) -> None:

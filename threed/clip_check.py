@@ -9,8 +9,10 @@ little memory and time: who takes clips in runs it, and only its words come back
 import json
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -51,14 +53,17 @@ def inspect_clip(path: Path) -> ClipFacts:
     return ClipFacts(width=width, height=height, num_frames=num_frames, seconds=seconds)
 
 
-def main() -> int:
-    """Print the facts as JSON, or a refusal in words with exit status 2."""
+def answer(inspect: Callable[[Path], Any]) -> int:
+    """Print the facts that are found of the file that the command line names, as JSON.
+
+    A refusal is printed in words, and 2 is returned.
+    """
     path = Path(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     Image.MAX_IMAGE_PIXELS = MAX_SOURCE_SIDE**2
     try:
-        print(json.dumps(asdict(inspect_clip(path))))
+        print(json.dumps(asdict(inspect(path))))
     except RequestError as error:
         print(str(error).replace(f"{path}: ", "").replace(str(path), "the file"))
         return 2
@@ -66,4 +71,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(inspect_clip))

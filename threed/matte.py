@@ -92,8 +92,8 @@ def _outline(
     share = float(solid.mean())
     if share < FRAME_SHARE[0]:
         raise RequestError(
-            "nothing stands out from the background; film the object before a plain colour that "
-            "it does not have, or give frames with alpha"
+            "nothing stands out from the background; the object needs a plain colour behind it "
+            "that it does not have, or alpha (transparency) around it"
         )
     if share > FRAME_SHARE[1]:
         raise _no_background()
@@ -102,8 +102,8 @@ def _outline(
 
 def _no_background() -> RequestError:
     return RequestError(
-        "no plain background is found around the object; film it before one even colour with room "
-        "on all sides, or give frames with alpha"
+        "no plain background is found around the object; it needs one even colour behind it with "
+        "room on all sides, or alpha (transparency)"
     )
 
 
@@ -153,7 +153,13 @@ def _object_mask(
         # A wrongly opened hole lets a tunnel be carved through the object, a closed one is only
         # painted: so holes are opened where the colour can hardly be the object's own.
         outside |= np.asarray(ndimage.binary_opening(like_background), dtype=bool)
-    solid = ~outside
+    return without_specks(~outside)
+
+
+def without_specks(
+    solid: Bool[np.ndarray, "height width"],
+) -> Bool[np.ndarray, "height width"]:
+    """Return a mask without what is tiny beside its largest part."""
     # Specks of noise and dust are not the object; its separate parts are far larger.
     labels = _parts(solid)
     sizes = np.bincount(labels.ravel())

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from threed.errors import RequestError
@@ -38,7 +39,7 @@ def read_pictures(folder: Path, max_frames: int = MAX_FRAMES, max_side: int = MA
     size: tuple[int, int] | None = None
     for path in paths:
         # A header costs nothing, so every size is compared before the first picture is unpacked.
-        this = _size(path)
+        this = upright_size(path)
         size = size or this
         if this != size:
             raise RequestError(
@@ -47,7 +48,7 @@ def read_pictures(folder: Path, max_frames: int = MAX_FRAMES, max_side: int = MA
             )
     for index, path in enumerate(paths):
         if choice.wants(index):
-            choice.offer(index, _read(path, max_side))
+            choice.offer(index, read_upright(path, max_side))
     frames = choice.frames
     return Clip(
         frames=np.stack(frames),
@@ -57,16 +58,20 @@ def read_pictures(folder: Path, max_frames: int = MAX_FRAMES, max_side: int = MA
     )
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Return a picture's width and height as it is to be held."""
+def upright_size(path: Path, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
+    """Return a picture's width and height as it is to be held; nothing is unpacked.
+
+    Raises:
+        RequestError: It cannot be read, is of another kind, or has too many pixels.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=formats) as image:
             width, height = image.size
             # 5 to 8 are the orientations that lie on their side.
             if image.getexif().get(0x0112, 1) >= 5:
                 width, height = height, width
     except UnidentifiedImageError as error:
-        raise RequestError(f"{path} is no picture ({', '.join(FORMATS)})") from error
+        raise RequestError(f"{path} is no picture ({', '.join(formats)})") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RequestError(f"{path} cannot be read, it may be cut short: {error}") from error
     if max(width, height) > MAX_SOURCE_SIDE:
@@ -74,9 +79,16 @@ def _size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def _read(path: Path, max_side: int) -> np.ndarray:
+def read_upright(
+    path: Path, max_side: int, formats: tuple[str, ...] = FORMATS
+) -> UInt8[np.ndarray, "height width 4"]:
+    """Return a picture as it is to be held, sRGB with straight alpha, its longer side at most so.
+
+    Raises:
+        RequestError: It cannot be read.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=formats) as image:
             size = reduced_size(image.width, image.height, max_side)
             # A JPEG is unpacked at an eighth to a half of its size where that is enough.
             image.draft("RGB", size)

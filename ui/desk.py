@@ -23,7 +23,7 @@ from pipelines.jobs.memory import check_memory, machine_bytes
 from pipelines.jobs.records import Job, Standing
 from pipelines.jobs.store import SESSION_PATTERN, JobStore, new_session
 from pipelines.jobs.supervisor import PROJECT_ROOT
-from pipelines.models.catalogue import find_card
+from pipelines.models.catalogue import check_request
 from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
 from ui.callers import calling
@@ -86,7 +86,7 @@ class Desk:
     # Handing in.
 
     def submit(self, request: GenerationRequest, session: str, source: Path | None = None) -> str:
-        """Queue a request and return its job's id; `source` is a clip that was checked.
+        """Queue a request and return its job's id; `source` is an upload that was checked.
 
         Raises:
             RequestError: The model cannot make this, or too much of this visitor or of all waits
@@ -121,14 +121,16 @@ class Desk:
         with suppress(InstallationError):
             # A clip of the visitor's own asks nothing of a model.
             if request.clip is None:
-                find_card(request.model).check(request)
+                check_request(request)
         self.open()
 
     def retry(self, job_id: object, session: object, seed: int | None = None) -> str:
         """Hand a job's request in again as a new job, with another seed if told; return its id."""
         job = self.job(job_id, session)
         request = job.request if seed is None else replace(job.request, seed=seed)
-        return self.submit(request, job.session)
+        upload = request.upload_name
+        source = None if upload is None else self.store.folder(job) / upload
+        return self.submit(request, job.session, source)
 
     def resume(self, job_id: object, session: object) -> None:
         """Go on with a job that failed, was cancelled or was stopped; the same id, the same folder.

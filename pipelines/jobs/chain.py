@@ -38,8 +38,8 @@ class ModelChain:
         self.model(DEFAULT_MODEL)
 
     def known(self, request: GenerationRequest) -> KnownThings:
-        """Return what the request's model knows near its prompt; nothing where no model draws."""
-        if request.clip is not None:
+        """Return what the request's model knows near its prompt; nothing where words are a name."""
+        if request.upload_name is not None:
             return KnownThings(familiar=True, names=())
         model = self.model(request.model, request.revision)
         names = model.nearest_known(request.prompt, NUM_NEAREST)

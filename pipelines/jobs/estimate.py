@@ -37,8 +37,9 @@ def requested_stages(request: GenerationRequest) -> tuple[Stage, ...]:
     """Return the stages that a request asks for, in order."""
     if request.video_only:
         return ("video",)
-    # No model draws a clip of somebody's own, so none refines it.
-    distil = request.distil and request.clip is None
+    # No model draws a clip of somebody's own, so none refines it; and views that a picture does
+    # not show would be refined by words that may be no more than a file's name.
+    distil = request.distil and request.upload_name is None
     return tuple(stage for stage in STAGES if stage != "distillation" or distil)
 
 

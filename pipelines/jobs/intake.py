@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.errors import RequestError
 from pipelines.jobs.database import Database
 from pipelines.jobs.records import Job, KnownThings, QueueLimits
-from pipelines.request import CLIP_NAME, GenerationRequest
+from pipelines.request import GenerationRequest
 from threed.progress import Stage
 
 SESSION_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -88,11 +88,12 @@ class Intake(Database):
                         *(request.prompt, request.prompt.casefold(), caller),
                     ),
                 )
-            if source is not None:
+            upload = requests[0].upload_name
+            if source is not None and upload is not None:
                 # Within the transaction: no job is ever queued without its file.
                 folder = self.root / "sessions" / session / ids[0]
                 folder.mkdir(parents=True)
-                shutil.copyfile(source, folder / CLIP_NAME)
+                shutil.copyfile(source, folder / upload)
         return ids
 
     def _admit(

@@ -7,13 +7,22 @@ from pipelines.errors import RequestError
 from pipelines.models.embedded_card import EmbeddedCard
 from pipelines.models.large import LARGE_MODELS
 from pipelines.models.large_card import LargeModelCard
+from pipelines.request import GenerationRequest
 
 if TYPE_CHECKING:
     import torch
 
     import pipelines.models.protocol
 
-__all__ = ["MODELS", "EmbeddedCard", "ModelCard", "find_card", "load_model"]
+__all__ = [
+    "MODELS",
+    "EmbeddedCard",
+    "ModelCard",
+    "check_request",
+    "find_card",
+    "load_model",
+    "no_pictures",
+]
 
 ModelCard = EmbeddedCard | LargeModelCard
 """What there is to know of a video model before it is loaded: name, title, licence, description,
@@ -47,6 +56,28 @@ def find_card(name: str) -> ModelCard:
             return card
     known = ", ".join(card.name for card in MODELS)
     raise RequestError(f"model is {name!r}; the catalogue has {known}")
+
+
+def check_request(request: GenerationRequest) -> None:
+    """Refuse what the request's model cannot do, without loading it.
+
+    Raises:
+        RequestError: There is no such model, or it cannot do this.
+        InstallationError: It is missing or damaged.
+    """
+    card = find_card(request.model)
+    if request.picture is not None and not card.image:
+        raise no_pictures(request.model)
+    card.check(request)
+
+
+def no_pictures(name: str) -> RequestError:
+    """Return the refusal of a picture by a model, with the models that take one."""
+    takers = [card for card in MODELS if card.image]
+    here = [card.name for card in takers if card.runnable()]
+    names = " or ".join(repr(name) for name in here or [card.name for card in takers])
+    lacking = "" if here else ", which this machine does not have or cannot run"
+    return RequestError(f"the model {name!r} takes no picture; choose {names}{lacking}")
 
 
 def load_model(

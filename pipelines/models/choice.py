@@ -33,7 +33,7 @@ def check_large(
     if best_plan(card, machine) is None:
         raise why_not(card, machine, next_best(card, machine, request.commercial))
     require_whole(card, request.revision)
-    if card.image_model is not None:
+    if card.image_model is not None and request.picture is None:
         require_whole(find_helper(card.image_model))
     if request.recaption not in RECAPTIONS:
         helper = find_helper(request.recaption)

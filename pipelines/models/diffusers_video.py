@@ -33,6 +33,7 @@ from pipelines.models.turntable import (
     found_orbit,
     framed,
     known_orbit,
+    matted,
     on_canvas,
     over_grey,
     square,
@@ -137,7 +138,10 @@ class DiffusersVideoModel:
         return True
 
     def sample(
-        self, request: GenerationRequest, generator: torch.Generator
+        self,
+        request: GenerationRequest,
+        generator: torch.Generator,
+        picture: Float[Tensor, "height width 4"] | None = None,
     ) -> Generator[SamplerStep, None, OrbitVideo]:
         """Yield each denoising step of each clip and return the orbit that agrees best.
 
@@ -151,7 +155,7 @@ class DiffusersVideoModel:
         )
         num_tries = 1 if self.card.cameras else request.num_tries or self.card.num_tries
         num_steps = request.num_steps or self.card.num_steps
-        control = self._control(request, clip)
+        control = self._control(request, clip, picture)
         words = self._words(request)
         prepared = self.architecture.prepare(clip, control)
         best: Candidate | None = None
@@ -215,13 +219,16 @@ class DiffusersVideoModel:
         frames = square(self.architecture.decode(latents))[: clean.num_frames]
         return with_coverage_of(clean, torch.from_numpy(frames).float() / 255)
 
-    def _control(self, request: GenerationRequest, clip: ClipShape) -> Control | None:
+    def _control(
+        self, request: GenerationRequest, clip: ClipShape, given: Tensor | None
+    ) -> Control | None:
         """Return the first picture and the camera path, for a model that takes them."""
         if not self.card.cameras:
             return None
         size = min(clip.height, clip.width)
         cameras = turn_cameras(clip.num_frames, size, request.elevation_deg)
-        picture = framed(self.first_picture(request), cameras)
+        cut = matted(self.first_picture(request)) if given is None else given
+        picture = framed(cut, cameras)
         return Control(
             picture=to_canvas(picture, clip.width, clip.height),
             cameras=on_canvas(cameras, clip.width, clip.height),

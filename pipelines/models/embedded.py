@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,13 +17,16 @@ from pipelines.request import GenerationRequest
 from pipelines.video.autoencoder import Autoencoder, frames_from_orbit, orbit_from_frames
 from pipelines.video.checkpoint import load_autoencoder, load_tensors, load_transformer
 from pipelines.video.conditioning import (
+    PICTURE_MASK,
     Conditioning,
     empty_reference,
     pad_cameras,
     plucker_rays,
+    without_normals,
 )
 from pipelines.video.diffusion import add_noise, guide, velocity_from_denoised
 from pipelines.video.dit import DiT
+from pipelines.video.framing import OUTLINE_SHARE, frame_picture
 from pipelines.video.precision import mixed_precision
 from pipelines.video.samplers import FlowStep, Velocity, sample_euler, sample_heun
 from pipelines.video.schedules import shifted_sigmas
@@ -48,6 +52,8 @@ class EmbeddedSettings:
     """`euler` or `heun`."""
     familiar_similarity: float
     """A prompt less similar than this to every known name is far from what the model knows."""
+    pictures: bool = False
+    """Whether the weights have learnt to start from a picture of the object."""
 
 
 class EmbeddedModel:
@@ -96,7 +102,7 @@ class EmbeddedModel:
     def abilities(self) -> Abilities:
         return Abilities(
             text=True,
-            image=False,
+            image=self.settings.pictures,
             cameras=True,
             alpha=True,
             normals=True,
@@ -119,19 +125,29 @@ class EmbeddedModel:
         return self.nearest_known(prompt, 1)[0].similarity >= self.settings.familiar_similarity
 
     def sample(
-        self, request: GenerationRequest, generator: torch.Generator
+        self,
+        request: GenerationRequest,
+        generator: torch.Generator,
+        picture: Float[Tensor, "height width 4"] | None = None,
     ) -> Generator[SamplerStep, None, OrbitVideo]:
         """Yield each denoising step with a preview and return the orbit of the request."""
         size = request.size or self.settings.size
         cameras = orbit_cameras(
             request.num_frames, size=size, elevation=math.radians(request.elevation_deg)
         )
-        return (yield from self.sample_views(request, cameras, generator))
+        return (yield from self.sample_views(request, cameras, generator, picture))
 
     def sample_views(
-        self, request: GenerationRequest, cameras: Cameras, generator: torch.Generator
+        self,
+        request: GenerationRequest,
+        cameras: Cameras,
+        generator: torch.Generator,
+        picture: Float[Tensor, "height width 4"] | None = None,
     ) -> Generator[SamplerStep, None, OrbitVideo]:
         """Yield each denoising step and return the clip that the given cameras see.
+
+        A picture is what the first of them sees, which then stands at azimuth 0: nobody says how
+        the object in a picture stands in the world.
 
         Raises:
             RequestError: The clip is longer than the model makes.
@@ -146,7 +162,8 @@ class EmbeddedModel:
         sigmas = shifted_sigmas(
             request.num_steps or self.settings.num_steps, shift=self.settings.shift
         )
-        velocity = self._velocity(request, padded)
+        given = None if picture is None else self._reference(picture, cameras, padded)
+        velocity = self._velocity(request, padded, given)
         sampler = sample_heun if self.settings.sampler == "heun" else sample_euler
         steps = sampler(velocity, noise, sigmas)
         latents = yield from self._with_previews(steps, cameras)
@@ -197,12 +214,31 @@ class EmbeddedModel:
         channels = self.autoencoder.config.latent_channels
         return (1, len(cameras), channels, cameras.height // stride, cameras.width // stride)
 
-    def _velocity(self, request: GenerationRequest, cameras: Cameras) -> Velocity:
+    def _reference(
+        self, picture: Float[Tensor, "height width 4"], cameras: Cameras, padded: Cameras
+    ) -> tuple[Tensor, Tensor]:
+        """Return reference latents and mask of a clip whose first frame is given as a picture."""
+        reference, mask = empty_reference(*self._latent_shape(padded))
+        # What padding adds shows no more of the object.
+        share = OUTLINE_SHARE * cameras.width / padded.width
+        frame = rearrange(frame_picture(picture, padded.width, share), "h w c -> 1 1 c h w")
+        channels = without_normals(torch.cat([2 * frame - 1, frame[:, :, :3]], dim=2))
+        with torch.no_grad():
+            reference[:, :1] = self.autoencoder.encode(channels.to(self.device)).cpu()
+        mask[:, :1] = PICTURE_MASK
+        return reference, mask
+
+    def _velocity(
+        self,
+        request: GenerationRequest,
+        cameras: Cameras,
+        given: tuple[Tensor, Tensor] | None = None,
+    ) -> Velocity:
         """Return the guided velocity; both conditions go through the network as one batch."""
         scale = request.guidance_scale
         scale = self.settings.guidance_scale if scale is None else scale
         text = self.text_encoder.encode([request.prompt])
-        reference, mask = empty_reference(*self._latent_shape(cameras))
+        reference, mask = given or empty_reference(*self._latent_shape(cameras))
         cond = Conditioning(
             text=text.tokens,
             pooled=text.pooled,
@@ -210,9 +246,12 @@ class EmbeddedModel:
             reference=reference,
             reference_mask=mask,
         ).to(self.device)
+        if given is not None and not self.familiar(request.prompt):
+            # A file's name, or a thing that the model has no notion of, would only mislead it.
+            cond = cond.without_text()
         guided = scale != 1.0
         if guided:
-            cond = Conditioning.stack(cond, cond.without_text())
+            cond = Conditioning.stack(cond, cond.null())
 
         def velocity(x: Tensor, sigma: float) -> Tensor:
             batch = x.expand(2, -1, -1, -1, -1) if guided else x

@@ -91,6 +91,16 @@ class EmbeddedCard:
         """Widths of the clips that it makes, pixels; InstallationError where nothing says."""
         return (self._setting("size"),)
 
+    @property
+    def image(self) -> bool:
+        """Whether it takes a picture of the object; weights that do not say so do not."""
+        path = self.folder / SETTINGS_NAME
+        try:
+            return json.loads(path.read_text("utf-8")).get("pictures", False) is True
+        except (OSError, ValueError, AttributeError):
+            # Whoever runs the model says what is wrong with it.
+            return False
+
     def check(self, request: GenerationRequest) -> None:
         """Refuse what the model cannot make, without loading it.
 

@@ -104,7 +104,7 @@ class LargeModelCard:
     style: Style
     """How its prompts are written."""
     image: bool = False
-    """Needs a first picture."""
+    """Starts from a picture: the visitor's own, or else one that `image_model` draws."""
     cameras: bool = False
     """Follows a camera path."""
     video_to_video: bool = True

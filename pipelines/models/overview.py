@@ -129,7 +129,10 @@ def _shipped(card: EmbeddedCard) -> Overview:
         max_frames=max_frames,
         frame_rule=f"any, at most {max_frames}",
         fps=12,
-        abilities=("text", "cameras", "video to video", "alpha", "normals"),
+        abilities=(
+            *(("text", "image") if card.image else ("text",)),
+            *("cameras", "video to video", "alpha", "normals"),
+        ),
         on_disk=there,
         plan=None,
         runs_here=True,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from pipelines.request import GenerationRequest
 from threed.orbit import OrbitVideo
@@ -77,9 +79,19 @@ class VideoModel(Protocol):
     def abilities(self) -> Abilities: ...
 
     def sample(
-        self, request: GenerationRequest, generator: torch.Generator
+        self,
+        request: GenerationRequest,
+        generator: torch.Generator,
+        picture: Float[Tensor, "height width 4"] | None = None,
     ) -> Generator[SamplerStep, None, OrbitVideo]:
-        """Yield each denoising step and return the finished orbit video."""
+        """Yield each denoising step and return the finished orbit video.
+
+        Args:
+            request: The words and settings.
+            generator: Draws the noise.
+            picture: The object as the orbit's first camera sees it, premultiplied RGBA cut to its
+                outline; only for a model with the ability `image`.
+        """
         ...
 
     def denoise(

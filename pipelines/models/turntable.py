@@ -166,12 +166,10 @@ def over_grey(orbit: OrbitVideo) -> Float[Tensor, "frame height width 3"]:
     return (orbit.albedo + BACKGROUND * (1 - orbit.alpha[..., None])).clamp(0, 1)
 
 
-def framed(
-    picture: UInt8[np.ndarray, "height width 3"], cameras: Cameras
-) -> Float[Tensor, "1 side row 3"]:
-    """Return a picture's object in the middle of the first camera's square, over grey.
-
-    It is scaled so that it fills the outline of the unit sphere as an orbit's object does.
+def matted(
+    picture: UInt8[np.ndarray, "height width 3"],
+) -> Float[Tensor, "rows columns 4"]:
+    """Return a picture's object, premultiplied and cut to its outline.
 
     Raises:
         RequestError: Nothing stands out from the picture's background.
@@ -179,7 +177,14 @@ def framed(
     rgba = torch.from_numpy(matte(picture[None])[0])
     solid = (rgba[..., 3] > 0.5).nonzero()
     low, high = solid.min(dim=0).values, solid.max(dim=0).values + 1
-    cut = rgba[low[0] : high[0], low[1] : high[1]]
+    return rgba[low[0] : high[0], low[1] : high[1]]
+
+
+def framed(cut: Float[Tensor, "height width 4"], cameras: Cameras) -> Float[Tensor, "1 side row 3"]:
+    """Return an object that was cut out in the middle of the first camera's square, over grey.
+
+    It is scaled so that it fills the outline of the unit sphere as an orbit's object does.
+    """
     radius = float(cameras.c2w[0, :3, 3].norm())
     outline = float(cameras.focal[0]) * math.tan(math.asin(1 / radius))
     scale = 2 * PICTURE_SHARE * outline / math.hypot(*cut.shape[:2])

@@ -50,8 +50,13 @@ class Conditioning:
         )
 
     def without_text(self) -> "Conditioning":
-        """Return the null condition that guidance leads away from; cameras and frames stay."""
+        """Return the condition without words; cameras and frames stay."""
         return replace(self, text=torch.zeros_like(self.text), pooled=torch.zeros_like(self.pooled))
+
+    def null(self) -> "Conditioning":
+        """Return the condition that guidance leads away from: cameras alone."""
+        reference, mask = torch.zeros_like(self.reference), torch.zeros_like(self.reference_mask)
+        return replace(self.without_text(), reference=reference, reference_mask=mask)
 
 
 def plucker_rays(cameras: Cameras, stride: int) -> Float[Tensor, "frame ray height width"]:

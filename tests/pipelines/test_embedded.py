@@ -1,6 +1,7 @@
 """Laws of the embedded model, on small random weights of its own architecture."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,14 @@ from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
-from pipelines.video.conditioning import RAY_CHANNELS
+from pipelines.video.conditioning import (
+    PICTURE_MASK,
+    RAY_CHANNELS,
+    Conditioning,
+    plucker_rays,
+)
 from pipelines.video.dit import DiT, DiTConfig
+from pipelines.video.framing import frame_picture
 from pipelines.video.text import TEXT_WIDTH, TextEncoder
 from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
@@ -138,6 +145,54 @@ def test_denoising_from_full_noise_forgets_the_clip_and_from_less_does_not(
     assert not torch.equal(denoise(clips[0], 0.5), denoise(clips[1], 0.5))
     assert torch.equal(denoise(clips[0], 0.5), denoise(clips[0], 0.5))
     assert denoise(clips[0], 0.5).shape == clips[0].albedo.shape
+
+
+def test_a_picture_is_the_first_frames_reference_as_it_was_in_training(
+    model: EmbeddedModel,
+) -> None:
+    picture = torch.rand(20, 30, 4, generator=torch.Generator().manual_seed(1))
+    picture[..., :3] *= picture[..., 3:]
+    request = GenerationRequest(prompt="an apple", num_frames=8, elevation_deg=20.0)
+    conditions = told(model, request, picture)
+    frame = frame_picture(picture, 32)
+    channels = torch.cat([2 * frame - 1, torch.zeros(32, 32, 3)], dim=-1)
+    expected = model.autoencoder.encode(channels.permute(2, 0, 1)[None, None])[0, 0]
+    assert len(conditions) == 3
+    for cond in conditions:
+        # The picture's half of the batch, and the null condition's: neither picture nor words.
+        assert_close(cond.reference[0, 0], expected)
+        assert bool((cond.reference_mask[0, 0] == PICTURE_MASK).all())
+        assert not cond.reference[0, 1:].any()
+        assert not cond.reference_mask[0, 1:].any()
+        for part in (cond.reference, cond.reference_mask, cond.text, cond.pooled):
+            assert not part[1].any()
+        rays = plucker_rays(orbit_cameras(8, size=32, elevation=math.radians(20)), 8)
+        assert_close(cond.rays[0], rays)
+
+
+def test_beside_a_picture_only_words_that_the_model_knows_count(model: EmbeddedModel) -> None:
+    picture = torch.ones(20, 30, 4)
+    request = GenerationRequest(prompt="a wooden chair", num_frames=8)
+    assert told(model, request, picture)[0].pooled[0].any()
+    unknown = replace(request, prompt="IMG 2034")
+    assert not told(model, unknown, picture)[0].pooled[0].any()
+    assert not told(model, unknown, picture)[0].text[0].any()
+    assert told(model, unknown, None)[0].pooled[0].any()
+
+
+def told(
+    model: EmbeddedModel, request: GenerationRequest, picture: torch.Tensor | None
+) -> list[Conditioning]:
+    """Return what the transformer is told at each step."""
+    conditions = []
+    hook = model.transformer.register_forward_pre_hook(
+        lambda module, args: conditions.append(args[2])
+    )
+    try:
+        list(model.sample(request, torch.Generator().manual_seed(0), picture))
+    finally:
+        hook.remove()
+    return conditions
 
 
 def test_too_long_a_clip_is_refused_with_both_numbers(model: EmbeddedModel) -> None:

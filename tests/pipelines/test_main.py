@@ -1,5 +1,6 @@
 """The command line: its exit statuses, its one line of complaint, and the chain it drives."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Generator
@@ -45,6 +46,8 @@ def _status(argv: list[str]) -> int:
         (["a chair", "--max-mb", "0.01"], "max_mb is 0.01"),
         (["a chair", "--revision", "../../x"], "revision is '../../x'; it must be a name"),
         (["a chair", "--tries", "0"], "num_tries is 0"),
+        (["a chair", "--picture", "none.png"], "none.png cannot be read: No such file"),
+        (["a chair", "--picture", __file__, "--model", "wan2.1-t2v-1.3b"], "takes no picture"),
         (["a chair", "--colour", "red"], "--colour"),
     ],
 )
@@ -87,11 +90,12 @@ def test_missing_weights_are_status_1_and_leave_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_option_reaches_the_request() -> None:
+def test_every_option_reaches_the_request(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a picture")
     words = (
         "chair --seed 7 --model embedded --frames 16 --size 64 --steps 5 --guidance 2.5 "
         "--elevation-deg -10 --texture 2048 --faces 5000 --video-only --no-distil --revision v1 "
-        "--tries 2 --recaption none --commercial --max-mb 2"
+        f"--tries 2 --recaption none --commercial --max-mb 2 --picture {tmp_path}/a.png"
     )
     assert request_of(build_parser().parse_args(words.split())) == GenerationRequest(
         prompt="chair",
@@ -111,6 +115,7 @@ def test_every_option_reaches_the_request() -> None:
         commercial=True,
         video_only=True,
         distil=False,
+        picture=hashlib.sha256(b"a picture").hexdigest(),
     )
 
 

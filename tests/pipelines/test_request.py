@@ -86,6 +86,7 @@ def test_json_gives_back_the_request(request_: GenerationRequest) -> None:
         ("max_mb", 0.05, "0.1 to 1000"),
         ("max_mb", float("inf"), "0.1 to 1000"),
         ("num_tries", 17, "1 to 16"),
+        ("picture", "chair.png", "a SHA-256"),
         ("revision", "a b", "a name"),
         ("revision", "", "a name"),
         ("recaption", "../x", "a name"),
@@ -107,6 +108,15 @@ def test_a_wrong_value_is_refused_with_field_value_and_what_is_allowed(
 def test_a_blank_prompt_is_refused(prompt: str) -> None:
     with pytest.raises(RequestError, match="prompt is empty"):
         GenerationRequest(prompt=prompt)
+
+
+def test_a_clip_and_a_picture_together_are_refused() -> None:
+    either = "0" * 64
+    assert GenerationRequest(prompt="mug", clip=either).upload_name == "source"
+    assert GenerationRequest(prompt="mug", picture=either).upload_name == "picture"
+    assert GenerationRequest(prompt="mug").upload_name is None
+    with pytest.raises(RequestError, match="both a clip and a picture"):
+        GenerationRequest(prompt="mug", clip=either, picture=either)
 
 
 def test_an_over_long_prompt_is_refused_with_both_numbers() -> None:

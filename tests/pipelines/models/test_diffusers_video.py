@@ -26,7 +26,7 @@ from pipelines.models.on_disk import cache_folder, require_whole
 from pipelines.models.projection import solve
 from pipelines.models.protocol import VideoModel
 from pipelines.models.recaption import NEGATIVE, TEMPLATES, accepted, turntable_prompt
-from pipelines.models.turntable import BACKGROUND, found_orbit, framed, known_orbit
+from pipelines.models.turntable import BACKGROUND, found_orbit, framed, known_orbit, matted
 from pipelines.request import GenerationRequest
 from tests.pipelines.models import tiny
 from tests.pipelines.sphere_model import draw_sphere
@@ -267,7 +267,7 @@ def test_frames_for_known_cameras_keep_them_unless_they_disagree() -> None:
 
 def test_a_first_picture_is_framed_as_an_orbit_is() -> None:
     cameras = orbit_cameras(1, size=64)
-    placed = framed(ball_picture(), cameras)[0]
+    placed = framed(matted(ball_picture()), cameras)[0]
     object_ = (placed - BACKGROUND).abs().amax(dim=-1) > 0.05
     rows, columns = object_.any(dim=1).nonzero()[:, 0], object_.any(dim=0).nonzero()[:, 0]
     for span in (rows, columns):

@@ -22,7 +22,7 @@ from pipelines.models.helpers import draw_picture, enlarge_wish
 from pipelines.models.large import LARGE_MODELS, find_helper
 from pipelines.models.large_card import Canvas, HelperCard, LargeModelCard
 from pipelines.models.on_disk import cache_folder, require_whole
-from pipelines.models.turntable import BACKGROUND, framed, to_canvas, turn_cameras
+from pipelines.models.turntable import BACKGROUND, framed, matted, to_canvas, turn_cameras
 from pipelines.request import GenerationRequest
 from tests.pipelines.models import tiny
 from tests.pipelines.models.tiny_words import CHARACTERS, CHAT
@@ -198,12 +198,38 @@ def test_the_first_picture_reaches_the_model_that_needs_one_and_stays(
         steps.close()
     finally:
         hook.remove()
-    placed = to_canvas(framed(picture, turn_cameras(17, 32, request.elevation_deg)), 64, 32)
+    placed = to_canvas(framed(matted(picture), turn_cameras(17, 32, request.elevation_deg)), 64, 32)
     first = model.architecture.encode(placed)
     assert states
     for state in states:
         assert_close(state[:, :, :1].float(), first)
     assert model.provenance["image_model"] == f"{IMAGE.repository} at {COMMIT}"
+
+
+def test_a_visitors_picture_takes_the_place_of_the_drawn_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sana_wm()
+    # No image model is asked for, so none has to be there.
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    request = GenerationRequest(prompt="a ball", model="sana-wm", num_frames=8, num_steps=2)
+    picture = matted((ball().numpy() * 255).round().astype(np.uint8))
+    states = []
+    hook = model.architecture.transformer.register_forward_pre_hook(
+        lambda module, args: states.append(args[0].clone())
+    )
+    try:
+        steps = model.sample(request, torch.Generator().manual_seed(7), picture)
+        next(steps)
+        steps.close()
+    finally:
+        hook.remove()
+    placed = to_canvas(framed(picture, turn_cameras(17, 32, request.elevation_deg)), 64, 32)
+    first = model.architecture.encode(placed)
+    assert states
+    for state in states:
+        assert_close(state[:, :, :1].float(), first)
+    assert "image_model" not in model.provenance
 
 
 def test_without_its_image_model_it_says_what_to_fetch(

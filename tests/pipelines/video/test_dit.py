@@ -139,11 +139,14 @@ def test_rays_have_a_path_of_their_own() -> None:
     assert not torch.allclose(model(x, sigma, cond), model(x, sigma, changed), atol=1e-4)
 
 
-def test_the_null_condition_keeps_cameras_and_frames_and_drops_words() -> None:
+def test_without_words_cameras_and_frames_stay_and_the_null_condition_has_cameras_alone() -> None:
     cond = make_cond(1, 4, 4, torch.Generator().manual_seed(0))
-    null = cond.without_text()
-    assert not null.text.any() and not null.pooled.any()
-    assert null.rays is cond.rays and null.reference is cond.reference
+    wordless, null = cond.without_text(), cond.null()
+    for lacking in (wordless, null):
+        assert not lacking.text.any() and not lacking.pooled.any()
+        assert lacking.rays is cond.rays
+    assert wordless.reference is cond.reference
+    assert not null.reference.any() and not null.reference_mask.any()
 
 
 def test_a_transformer_learns_one_batch_by_heart() -> None:
