@@ -1,7 +1,6 @@
 """The whole chain, from words to a textured mesh, as one generator of Progress records."""
 
 import hashlib
-import shutil
 from collections.abc import Generator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pipelines.errors import InstallationError, ReconstructionError, RequestErro
 from pipelines.models.catalogue import load_model, no_pictures
 from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
-from pipelines.picture import request_picture
+from pipelines.picture import keep_picture, request_picture
 from pipelines.provenance import as_comment
 from pipelines.request import MADE_WITH, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
@@ -75,8 +74,8 @@ def generate(
             model = load_model(request.model, device, request.revision)
         check_abilities(request, model.abilities)
         provenance = write_request(request, folder, replacing)
-        if seen is not None and picture is not None:
-            shutil.copyfile(picture, place)
+        if seen is not None:
+            keep_picture(seen, picture or place, folder)
     except (RequestError, InstallationError):
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()

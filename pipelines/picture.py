@@ -1,15 +1,22 @@
 """A visitor's own picture on its way into a model: checked and cut out."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from pipelines.errors import RequestError
-from pipelines.request import GenerationRequest
+from pipelines.request import PICTURE_NAME, SEEN_NAME, GenerationRequest
+from pipelines.video.framing import frame_picture
 from threed.picture import read_picture
+from threed.run_folder import RunFolder
+
+SEEN_SIDE = 160
 
 
 def request_picture(request: GenerationRequest, path: Path) -> Float[Tensor, "height width 4"]:
@@ -26,3 +33,13 @@ def request_picture(request: GenerationRequest, path: Path) -> Float[Tensor, "he
     if found != request.picture:
         raise RequestError("the picture is another than that of this request; hand it in anew")
     return torch.from_numpy(read_picture(path))
+
+
+def keep_picture(picture: Float[Tensor, "height width 4"], source: Path, folder: RunFolder) -> None:
+    """Put a request's picture into its run folder, and what was cut out of it beside it."""
+    if source != folder.file(PICTURE_NAME):
+        shutil.copyfile(source, folder.file(PICTURE_NAME))
+    frame = frame_picture(picture, SEEN_SIDE, share=0.96).numpy()
+    straight = frame[..., :3] / np.maximum(frame[..., 3:], 0.5 / 255)
+    pixels = np.concatenate([straight.clip(0, 1), frame[..., 3:]], axis=-1)
+    Image.fromarray((255 * pixels).round().astype(np.uint8)).save(folder.file(SEEN_NAME))

@@ -23,6 +23,8 @@ CLIP_FOV_RANGE_DEG = (5.0, 120.0)
 HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 CLIP_NAME, PICTURE_NAME = "source", "picture"
 """In a run folder: the visitor's own clip or picture, whatever it was called."""
+SEEN_NAME = "picture.png"
+"""Beside the picture, once the run began: what was cut out of it, small."""
 MADE_WITH = "made_with"
 """In request.json beside the request's own fields: by what the run was made."""
 TEXTURE_SIZES = (512, 1024, 2048, 4096)

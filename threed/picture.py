@@ -47,7 +47,7 @@ def read_picture(path: Path) -> Float[np.ndarray, "height width 4"]:
         return cut_out(read_upright(path, MAX_SIDE, FORMATS))
     except RequestError as error:
         # Where it lies is no visitor's business.
-        words = str(error).replace(f"{path}: ", "").replace(str(path), "the picture")
+        words = str(error).replace(f"{path}: ", "").replace(str(path), "the file")
         raise RequestError(words) from error
 
 

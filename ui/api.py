@@ -8,8 +8,9 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from pipelines.errors import RequestError
+from ui.answers import MEASURE
 from ui.desk import Desk
-from ui.endpoints import CLIP_TITLE, DEFAULT, MEASURE, Endpoints
+from ui.endpoints import CLIP_TITLE, DEFAULT, Endpoints
 from ui.words import sentence
 
 # None of them is the page's own, which has its events, and none waits in Gradio's queue.
@@ -38,6 +39,15 @@ def _add_with_files(endpoints: "Endpoints") -> None:
         texture_size = gr.Number(DEFAULT.texture_size, label="texture_size", precision=0)
         max_faces = gr.Number(DEFAULT.max_faces, label="max_faces", precision=0)
         max_mb = gr.Number(0, label="max_mb")
+        picture = gr.File(label="picture", type="filepath")
+        prompt = gr.Textbox("", label="prompt")
+        seed = gr.Number(DEFAULT.seed, label="seed", precision=0)
+        model = gr.Textbox("", label="model")
+        height_deg = gr.Number(DEFAULT.elevation_deg, label="elevation_deg")
+        num_frames = gr.Number(DEFAULT.num_frames, label="num_frames", precision=0)
+        num_steps = gr.Number(0, label="num_steps", precision=0)
+        guidance_scale = gr.Number(0, label="guidance_scale")
+        video_only = gr.Checkbox(DEFAULT.video_only, label="video_only")
         job = gr.Textbox(label="job")
         key = gr.Textbox("", label="key")
         # What `gr.api` makes of a function that returns a dict.
@@ -51,6 +61,14 @@ def _add_with_files(endpoints: "Endpoints") -> None:
         [clip, name, elevation_deg, fov_deg, texture_size, max_faces, key, max_mb],
         answer,
         api_name="video_to_3d",
+        **OPEN,
+    )
+    drawing = [picture, prompt, seed, model, height_deg, num_frames, num_steps, guidance_scale]
+    trigger.click(
+        _in_words(endpoints.picture_to_3d),
+        [*drawing, texture_size, max_faces, video_only, key, max_mb],
+        answer,
+        api_name="picture_to_3d",
         **OPEN,
     )
     trigger.click(

@@ -7,14 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import RequestError
 from pipelines.request import CLIP_FOV_RANGE_DEG, GenerationRequest
 from ui.mesh_settings import mesh_changes
 from ui.tongues import label
+from ui.uploads import file_title
 
 KINDS = [".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif", ".webp"]
 TITLE = "my clip"
-MAX_TITLE = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +55,5 @@ def clip_request(
     """
     changes = {**mesh_changes(form_values), "distil": False}
     fov = float(fov_deg) if fov_deg else None
-    title = " ".join(path.stem.replace("_", " ").split())[:MAX_TITLE]
-    for prompt in (title, TITLE):
-        try:
-            return GenerationRequest(prompt=prompt, clip=sha256, clip_fov_deg=fov, **changes)
-        except RequestError:
-            # A name that is no words is no reason to refuse; anything else is raised again.
-            if prompt == TITLE:
-                raise
-    raise AssertionError("the last prompt either served or raised")
+    title = file_title(path, TITLE)
+    return GenerationRequest(prompt=title, clip=sha256, clip_fov_deg=fov, **changes)

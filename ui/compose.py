@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,9 @@ from pipelines.request import (
 )
 from ui.clips import ClipForm, build_clip_form
 from ui.mesh_settings import build_mesh_settings
+from ui.own_picture import ROLL_DICE, TITLE, PictureForm, build_picture_form
 from ui.tongues import label
+from ui.uploads import file_title
 
 EXAMPLES = (
     "a snowy pine tree",
@@ -30,8 +33,6 @@ EXAMPLES = (
 VARIATIONS = ("1", "4")
 MAX_REQUESTS = 8
 """Videos that one press may ask for."""
-# Drawn in the browser, so that the dice needs no server.
-ROLL_DICE = "() => Math.floor(Math.random() * 4294967296)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +46,26 @@ class Form:
     generate: gr.Button
     restore: gr.UploadButton
     clip: ClipForm
+    picture: PictureForm | None
+    """None where no model that runs here takes pictures."""
 
 
 def build_form() -> Form:
     """Lay the form out in the surrounding Blocks."""
+    cards = [card for card in MODELS if card.runnable()]
+    takers = tuple(card.name for card in cards if card.image)
     with gr.Tabs(elem_id="kinds"):
         with gr.Tab(label("words"), id="words"):
             prompt, seed, variations, straight, generate, cost = _words()
+        picture = None
+        if takers:
+            with gr.Tab(label("picture"), id="own-picture"):
+                picture = build_picture_form(takers)
+            # A seed that comes back with other settings is this one's too.
+            seed.change(None, seed, picture.seed, js="(s) => s", api_visibility="private")
         with gr.Tab(label("clip"), id="own-clip"):
             clip = build_clip_form()
     error = gr.HTML(visible=False, elem_id="form-error")
-    cards = [card for card in MODELS if card.runnable()]
     with gr.Accordion(label("video_settings"), open=False, elem_id="video-settings"):
         video_settings = _video_settings(cards)
     with gr.Accordion(label("mesh_settings"), open=False, elem_id="mesh-settings"):
@@ -71,6 +81,7 @@ def build_form() -> Form:
         generate=generate,
         restore=restore,
         clip=clip,
+        picture=picture,
     )
 
 
@@ -190,6 +201,34 @@ def read_requests(
         for first in firsts
         for index in range(count)
     ]
+
+
+def picture_request(
+    path: Path,
+    sha256: str,
+    words: str | None,
+    seed: Any,
+    models: Sequence[str],
+    values: Sequence[Any],
+) -> GenerationRequest:
+    """Return the request that makes a video of a picture.
+
+    Args:
+        path: The picture, whose name is the title where there are no words.
+        sha256: Its hash.
+        words: What it shows; may be empty.
+        seed: The only source of chance.
+        models: Those that take pictures; the first stands in for one that does not.
+        values: The form's values, whose settings count.
+
+    Raises:
+        RequestError: A value cannot be used.
+    """
+    _, _, _, _, model, *settings = values
+    title = " ".join((words or "").split()) or file_title(path, TITLE)
+    model = model if model in models else models[0]
+    (request,) = read_requests(title, seed, "1", False, model, *settings)
+    return replace(request, picture=sha256)
 
 
 def form_values(request: GenerationRequest) -> list[Any]:

@@ -5,22 +5,18 @@ id and that key together. Every endpoint is quick; nobody waits in one for a job
 Their docstrings are what agents read.
 """
 
-import json
-import time
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import InstallationError, RequestError
-from pipelines.jobs.estimate import fraction_done, seconds_left
-from pipelines.jobs.records import Job
+from pipelines.errors import RequestError
 from pipelines.models.catalogue import MODELS
 from pipelines.request import GenerationRequest
-from threed.run_folder import RunFolder
-from ui.desk import DOWNLOADS, Desk
-from ui.uploads import check_clip, forget_upload
+from ui.answers import degrees, extent, real, standing, whole
+from ui.desk import Desk
+from ui.uploads import check_clip, check_picture, file_title, forget_upload
 
 DEFAULT = GenerationRequest(prompt="-")
-CLIP_TITLE, MEASURE = "my clip", "measure"
+CLIP_TITLE, PICTURE_TITLE = "my clip", "my picture"
 
 
 class Endpoints:
@@ -74,13 +70,13 @@ class Endpoints:
             num_frames=num_frames,
             size=size or None,
             num_steps=num_steps or None,
-            guidance_scale=_real(guidance_scale) or None,
-            elevation_deg=_real(elevation_deg),
+            guidance_scale=real(guidance_scale) or None,
+            elevation_deg=real(elevation_deg),
             texture_size=texture_size,
             max_faces=max_faces,
             video_only=video_only,
             distil=distil,
-            max_mb=_real(max_mb) or None,
+            max_mb=real(max_mb) or None,
         )
         session = self._session(key)
         return self._standing(self.desk.submit(request, session), session)
@@ -119,11 +115,74 @@ class Endpoints:
             request = GenerationRequest(
                 prompt=name or CLIP_TITLE,
                 clip=check_clip(path),
-                clip_elevation_deg=_degrees(elevation_deg),
-                clip_fov_deg=_real(fov_deg) if fov_deg else None,
-                texture_size=_whole(texture_size, DEFAULT.texture_size),
-                max_faces=_whole(max_faces, DEFAULT.max_faces),
-                max_mb=_real(max_mb) or None,
+                clip_elevation_deg=degrees(elevation_deg),
+                clip_fov_deg=real(fov_deg) if fov_deg else None,
+                texture_size=whole(texture_size, DEFAULT.texture_size),
+                max_faces=whole(max_faces, DEFAULT.max_faces),
+                max_mb=real(max_mb) or None,
+            )
+            session = self._session(key)
+            return self._standing(self.desk.submit(request, session, path), session)
+        finally:
+            forget_upload(path)
+
+    def picture_to_3d(
+        self,
+        picture: str | None,
+        prompt: str | None,
+        seed: float | None,
+        model: str | None,
+        elevation_deg: float | None,
+        num_frames: float | None,
+        num_steps: float | None,
+        guidance_scale: float | None,
+        texture_size: float | None,
+        max_faces: float | None,
+        video_only: bool | None,
+        key: str | None,
+        max_mb: float | None = 0.0,
+    ) -> dict:
+        """Hand in a job that makes an orbit video, and a textured 3D mesh, of what a picture shows.
+
+        Returns at once with the job's id; ask `status` until its state is done, then `result`.
+
+        Args:
+            picture: The picture itself (PNG, JPEG or WebP): one whole object, with alpha or before
+                a plain background. Addresses are not fetched.
+            prompt: What it is, in a few words; empty: the file's name is its title, and no help.
+            seed: The only source of chance; the same seed and settings give the same result.
+            model: One that `models` lists with `picture`; empty: the first of these.
+            elevation_deg: Height of the picture's camera above the horizon in degrees, which is
+                the height of the video's cameras too.
+            num_frames: Frames of the video, one full turn.
+            num_steps: Denoising steps; 0 is the model's own number.
+            guidance_scale: How strongly picture and words steer, 1 is off; 0 is the model's own.
+            texture_size: Width and height of the texture: 512, 1024, 2048 or 4096.
+            max_faces: The mesh has at most so many triangles.
+            video_only: Stop when the video is made, without a mesh.
+            key: The key from an earlier call; empty: a new one is made.
+            max_mb: Megabytes that the mesh's file may have; 0 is no limit.
+        """
+        if picture is None:
+            raise RequestError("there is no picture; hand in a file")
+        path = Path(picture)
+        try:
+            takers = [card.name for card in MODELS if card.image and card.runnable()]
+            request = GenerationRequest(
+                prompt=(prompt or "").strip() or file_title(path, PICTURE_TITLE),
+                picture=check_picture(path),
+                seed=whole(seed, DEFAULT.seed),
+                model=model or next(iter(takers), DEFAULT.model),
+                elevation_deg=DEFAULT.elevation_deg
+                if elevation_deg is None
+                else real(elevation_deg),
+                num_frames=whole(num_frames, DEFAULT.num_frames),
+                num_steps=whole(num_steps, 0) or None,
+                guidance_scale=real(guidance_scale) or None,
+                texture_size=whole(texture_size, DEFAULT.texture_size),
+                max_faces=whole(max_faces, DEFAULT.max_faces),
+                video_only=bool(video_only),
+                max_mb=real(max_mb) or None,
             )
             session = self._session(key)
             return self._standing(self.desk.submit(request, session, path), session)
@@ -189,7 +248,7 @@ class Endpoints:
             max_mb: Megabytes that the mesh's file may have; 0 is no limit.
         """
         limits = {"texture_size": texture_size, "max_faces": max_faces}
-        self.desk.build(job, key, distil=distil, max_mb=_real(max_mb) or None, **limits)
+        self.desk.build(job, key, distil=distil, max_mb=real(max_mb) or None, **limits)
         return self._standing(job, key)
 
     def result(self, job: str, key: str) -> tuple[dict, list[str]]:
@@ -267,7 +326,7 @@ class Endpoints:
     def models(self) -> list[dict]:
         """List the video models that this server can run."""
         return [
-            {"model": card.name, "title": card.title, "licence": card.licence, **_extent(card)}
+            {"model": card.name, "title": card.title, "licence": card.licence, **extent(card)}
             for card in MODELS
             if card.runnable()
         ]
@@ -283,58 +342,3 @@ class Endpoints:
     def _standing(self, job_id: object, key: object) -> dict[str, Any]:
         job = self.desk.job(job_id, key)
         return {"job": job.id, "key": job.session, **standing(self.desk, job)}
-
-
-def standing(desk: Desk, job: Job) -> dict[str, Any]:
-    """Return how a job stands, as JSON values."""
-    measured = desk.store.stage_seconds()
-    queue = desk.standing(job)
-    folder = RunFolder(desk.store.folder(job))
-    report = desk.report_text(job)
-    return {
-        "title": job.title,
-        "state": job.state,
-        "message": job.message,
-        "stage": job.stage,
-        "step": job.step,
-        "num_steps": job.num_steps,
-        "fraction_done": round(fraction_done(job, measured), 3),
-        "jobs_ahead": job.num_ahead,
-        "seconds_until_start": round(queue.wait_seconds, 1),
-        "seconds_left": (
-            round(seconds_left(job, measured, time.time()), 1) if job.state == "running" else None
-        ),
-        "ready": [name for name, stage in DOWNLOADS.items() if folder.done(stage)],
-        "report": json.loads(report) if report else None,
-    }
-
-
-def _extent(card: Any) -> dict[str, Any]:
-    try:
-        return {"max_frames": card.max_frames, "sizes": list(card.sizes)}
-    except InstallationError:
-        return {}
-
-
-def _degrees(words: str | None) -> float | None:
-    """Return the number that words stand for, None where it is to be measured."""
-    if words is None or words.strip() in ("", MEASURE):
-        return None
-    try:
-        return float(words)
-    except ValueError as error:
-        raise RequestError(
-            f"elevation_deg is {words!r}; it must be a number of degrees or {MEASURE!r}"
-        ) from error
-
-
-def _real(value: Any) -> Any:
-    """Return JSON's number as the float that is meant: it knows one kind, so 15.0 comes as 15."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _whole(value: float | None, default: int) -> Any:
-    """Return a number from a form as the whole number that it is; others are refused later."""
-    if value is None:
-        return default
-    return int(value) if float(value).is_integer() else value

@@ -44,7 +44,7 @@ def _is_sent_by(component: Any, value: Any, is_upload: IsUpload) -> bool:
     # An emptied field sends nothing, and what is kept between events is not sent at all.
     if value is None or isinstance(component, gr.State | gr.BrowserState):
         return True
-    if isinstance(component, gr.File | gr.UploadButton):
+    if isinstance(component, gr.File | gr.Image | gr.UploadButton):
         return is_upload(value)
     if isinstance(component, gr.Checkbox):
         return isinstance(value, bool)

@@ -101,9 +101,11 @@ class Gate:
             raise HTTPException(422, f"{name} takes {some} values ({names}), not {len(values)}.")
 
     def _check(self, parameter: inspect.Parameter, value: Any) -> None:
-        if parameter.name == "clip":
+        if parameter.name in ("clip", "picture"):
             if value is not None and not self._is_upload(value):
-                raise HTTPException(422, "The clip must be a file that was uploaded here.")
+                raise HTTPException(
+                    422, f"The {parameter.name} must be a file that was uploaded here."
+                )
             return
         kind = str(parameter.annotation)
         is_number = "int" in kind or "float" in kind

@@ -6,6 +6,7 @@ ticks only while something may change, asks the store and renews what has change
 
 import html
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from pipelines.request import GenerationRequest
 from ui.actions import act
 from ui.api import add_api
 from ui.clips import clip_request
-from ui.compose import Form, build_form, form_values, read_requests
+from ui.compose import Form, build_form, form_values, picture_request, read_requests
 from ui.cost import cost_html
 from ui.desk import Desk
 from ui.mesh_settings import NUM_FIELDS
 from ui.panel import Panel, Visit, build_panel, panel_values
 from ui.tongues import Language, label, language_of, say
-from ui.uploads import check_clip, forget_upload
+from ui.uploads import check_clip, check_picture, forget_upload
 from ui.words import notice, sentence
 
 CACHE_CHECK_SECONDS, CACHE_KEEP_SECONDS = 3600, 24 * 3600
@@ -146,14 +147,45 @@ class Clerk:
         self, remembered: object, visit: Visit, path: str | None, fov_deg: Any, *values: Any
     ) -> list[Any]:
         """Hand in a clip of the visitor's own; it leaves Gradio's cache whatever comes of it."""
+
+        def read(upload: Path) -> GenerationRequest:
+            return clip_request(upload, check_clip(upload), fov_deg, values)
+
+        return self._take_in(remembered, visit, path, "clip_missing", read)
+
+    def picture(
+        self,
+        remembered: object,
+        visit: Visit,
+        models: Sequence[str],
+        path: str | None,
+        words: str | None,
+        seed: Any,
+        *values: Any,
+    ) -> list[Any]:
+        """Hand in a picture of the visitor's own, as `clip` does a clip."""
+
+        def read(upload: Path) -> GenerationRequest:
+            return picture_request(upload, check_picture(upload), words, seed, models, values)
+
+        return self._take_in(remembered, visit, path, "picture_missing", read)
+
+    def _take_in(
+        self,
+        remembered: object,
+        visit: Visit,
+        path: str | None,
+        missing: str,
+        read: Callable[[Path], GenerationRequest],
+    ) -> list[Any]:
+        """Hand in an upload; it leaves Gradio's cache whatever comes of it."""
         visit.key = visit.key or self.desk.session(remembered)
         said = _hidden()
         try:
             if not path:
-                raise RequestError(say(visit.language, "clip_missing"))
+                raise RequestError(say(visit.language, missing))
             upload = Path(path)
-            request = clip_request(upload, check_clip(upload), fov_deg, values)
-            visit.chosen = self.desk.submit(request, visit.key, upload)
+            visit.chosen = self.desk.submit(read(upload), visit.key, upload)
             visit.shared, visit.another_viewer = None, False
         except RequestError as error:
             said = self._refusal(error, visit)
@@ -212,6 +244,9 @@ class Clerk:
             # Its name is no prompt, and its frames are its own.
             values[:-NUM_FIELDS] = self.form_skips[:-NUM_FIELDS]
             key = "clip_restored"
+        elif request.picture is not None:
+            # So may its words be, and whether the video is there is for the picture to say.
+            values[0], key = gr.skip(), "picture_restored"
         says = say(visit.language, key, title=f"“{request.prompt}”")
         return values, gr.update(value=notice(says), visible=True)
 
@@ -265,6 +300,17 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
         [parts.session, form.error, clip.clip, *shown],
         **quiet,
     ).then(None, js=SHOW_PANEL, api_visibility="private")
+    if (picture := form.picture) is not None:
+
+        def hand_in(remembered: Any, visit: Visit, *values: Any) -> list[Any]:
+            return clerk.picture(remembered, visit, picture.models, *values)
+
+        picture.make.click(
+            hand_in,
+            [parts.session, parts.visit, picture.picture, picture.words, picture.seed, *inputs],
+            [parts.session, form.error, picture.picture, *shown],
+            **quiet,
+        ).then(None, js=SHOW_PANEL, api_visibility="private")
     parts.board.act(
         press, [parts.visit, *inputs], [parts.heading, form.error, *inputs, *shown], **always
     )

@@ -15,7 +15,7 @@ from ui.desk import Desk
 from ui.downloads import downloads_html
 from ui.gallery import PAGE_SIZE, gallery_html
 from ui.live import latest_stage
-from ui.progress import known_html, status_html
+from ui.progress import known_html, seen_html, status_html
 from ui.report import report_html
 from ui.steps import empty_steps, film_html, mesh_html, variations_html
 from ui.tongues import Language, say
@@ -168,7 +168,8 @@ def _job_values(
     if not job.is_live and video is not None:
         files, pending = desk.exports.files(job.id, folder, file_stem(job))
     standing = desk.standing(job) if job.state == "queued" else None
-    status = status_html(job, measured, language, standing=standing, mine=mine)
+    seen = seen_html(folder, language) if job.request.picture is not None else ""
+    status = status_html(job, measured, language, standing=standing, mine=mine, seen=seen)
     if not mine:
         status = notice(say(language, "shared_with_you")) + status + _own_page(language)
     step = mesh_html(

@@ -2,12 +2,17 @@
 
 import html
 import time
+from pathlib import Path
 
 from pipelines.jobs.estimate import fraction_done, planned_stages, seconds_left
 from pipelines.jobs.records import Job, Standing
+from pipelines.request import SEEN_NAME
 from threed.progress import Stage
+from ui.pictures import thumbnail
 from ui.tongues import Language, say
 from ui.words import button, listing, notice, roughly, sentence
+
+SEEN_SIDE = 96
 
 
 def stage_label(stage: Stage, language: Language) -> str:
@@ -22,6 +27,7 @@ def status_html(
     *,
     standing: Standing | None = None,
     mine: bool = True,
+    seen: str = "",
     now: float | None = None,
 ) -> str:
     """Return the head of a job's panel; while it is live, with bar and time left.
@@ -32,6 +38,7 @@ def status_html(
         language: The visitor's.
         standing: Of a job that waits: when it begins.
         mine: Whether the visitor may do anything to it.
+        seen: The picture that it is made from, as HTML; empty where there is none.
         now: Seconds since the epoch; None is now.
     """
     now = time.time() if now is None else now
@@ -39,10 +46,19 @@ def status_html(
     again = button("again", say(language, "again"), style="quiet", job=job.id) if mine else ""
     title = html.escape(job.title or job.request.prompt)
     head = (
-        f'<div class="job-head"><h2 class="job-title">{title}</h2>'
+        f'<div class="job-head">{seen}<h2 class="job-title">{title}</h2>'
         f'<span class="job-about">{about}</span>{again}</div>'
     )
     return head + _ended(job, language, mine) + _running(job, measured, language, standing, now)
+
+
+def seen_html(folder: Path, language: Language) -> str:
+    """Return the picture that a job is made from; nothing before it was read."""
+    picture = thumbnail(folder / SEEN_NAME, SEEN_SIDE)
+    if not picture:
+        return ""
+    says = html.escape(say(language, "picture_seen"))
+    return f'<span class="seen" role="img" aria-label="{says}" title="{says}">{picture}</span>'
 
 
 def _ended(job: Job, language: Language, mine: bool) -> str:

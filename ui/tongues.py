@@ -14,6 +14,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     # The form.
     "words": ("Words", "文字"),
     "clip": ("Your own clip", "自己的视频"),
+    "picture": ("A picture", "图片"),
     "prompt": ("What shall it be?", "想做什么？"),
     "prompt_info": (
         "Each line is a thing of its own. Ctrl+Enter starts.",
@@ -54,6 +55,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "已恢复 {title} 的 3D 设置；它由视频生成，请重新选择该视频。",
     ),
     "clip_missing": ("choose a clip first", "请先选择视频"),
+    "picture_drop": ("One object, all of it", "一个完整的物体"),
+    "picture_words": ("What is it? (may stay empty)", "这是什么？（可不填）"),
+    "picture_info": (
+        "The background must be plain or transparent. How high the picture's camera stood is said "
+        "under “Video settings”.",
+        "背景须为纯色或透明。拍摄时的相机高度请在“视频设置”中填写；物体名称请用英语。",
+    ),
+    "picture_restored": (
+        "The settings of {title} are back; it was made from a picture, so choose the picture "
+        "again.",
+        "已恢复 {title} 的设置；它由图片生成，请重新选择该图片。",
+    ),
+    "picture_missing": ("choose a picture first", "请先选择图片"),
+    "picture_seen": ("The picture that it was made from", "所用的图片"),
     "search": ("Search", "搜索"),
     # The heading.
     "tagline": (

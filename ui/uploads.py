@@ -1,10 +1,11 @@
-"""A visitor's clip on its way in: checked by a program of its own, and hashed.
+"""A visitor's clip or picture on its way in: checked by a program of its own, and hashed.
 
 The upload's name and place are Gradio's; what it is, its content alone says.
 """
 
 import hashlib
 import logging
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,11 +13,12 @@ from pathlib import Path
 
 from pipelines.errors import RequestError
 from pipelines.jobs.supervisor import PROJECT_ROOT
+from pipelines.request import GenerationRequest
 
-MAX_CLIP_BYTES = 100 << 20
+MAX_CLIP_BYTES, MAX_PICTURE_BYTES = 100 << 20, 30 << 20
 CHECK_SECONDS = 60.0
 REFUSED = 2
-UNREADABLE = "the clip cannot be read, it is damaged or cut short"
+MAX_TITLE = 80
 
 logger = logging.getLogger(__name__)
 
@@ -27,33 +29,63 @@ def check_clip(path: Path) -> str:
     Raises:
         RequestError: It is empty, too large or too long, or no clip of a known kind.
     """
+    return _check(path, "clip", MAX_CLIP_BYTES)
+
+
+def check_picture(path: Path) -> str:
+    """Return the SHA-256 of a picture that may be taken in.
+
+    Raises:
+        RequestError: It is empty, too large, no picture of a known kind, or shows no object.
+    """
+    return _check(path, "picture", MAX_PICTURE_BYTES)
+
+
+def file_title(path: Path, otherwise: str) -> str:
+    """Return what an upload is called, from its file's name where that is words."""
+    title = " ".join(path.stem.replace("_", " ").split())[:MAX_TITLE]
+    try:
+        return GenerationRequest(prompt=title).prompt
+    except RequestError:
+        # A name that is no words is no reason to refuse.
+        return otherwise
+
+
+def _check(path: Path, what: str, max_bytes: int) -> str:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise RequestError("there is no such upload; hand the clip in again") from error
-    if size > MAX_CLIP_BYTES:
+        raise RequestError(f"there is no such upload; hand the {what} in again") from error
+    if size > max_bytes:
         raise RequestError(
-            f"the clip has {size >> 20} MiB; at most {MAX_CLIP_BYTES >> 20} are allowed"
+            f"the {what} has {size >> 20} MiB; at most {max_bytes >> 20} are allowed"
         )
-    _inspect(path)
+    _inspect(path, what)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _inspect(path: Path) -> None:
-    command = [sys.executable, "-m", "threed.clip_check", str(path)]
+def _inspect(path: Path, what: str) -> None:
+    command = [sys.executable, "-m", f"threed.{what}_check", str(path)]
+    unreadable = f"the {what} cannot be read, it is damaged or cut short"
     try:
         done = subprocess.run(
-            command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=CHECK_SECONDS
+            command,
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+            # Every thread of a numerical library takes of the little memory that it has.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired as error:
-        raise RequestError("the clip takes too long to read; make it shorter") from error
+        raise RequestError(f"the {what} takes too long to read; make it smaller") from error
     if done.returncode == REFUSED:
-        raise RequestError(done.stdout.strip() or UNREADABLE)
+        raise RequestError(done.stdout.strip() or unreadable)
     if done.returncode:
         # It was brought down, which is what it is there for.
-        logger.warning("a clip brought its reader down (status %s)", done.returncode)
-        raise RequestError(UNREADABLE)
+        logger.warning("a %s brought its reader down (status %s)", what, done.returncode)
+        raise RequestError(unreadable)
 
 
 def forget_upload(path: Path) -> None:

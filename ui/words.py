@@ -24,6 +24,25 @@ CHINESE_REFUSALS = (
         r"(\w+) is (.+); it must be a (?:whole )?number from (\S+) to (\S+)",
         "{0}为 {1}；应在 {2} 到 {3} 之间。",
     ),
+    (
+        r"nothing stands out from the background.*",
+        "背景中没有突出的物体；请使用物体没有的纯色作背景，或使用透明背景。",
+    ),
+    (
+        r"no plain background is found.*",
+        "物体周围没有纯色背景；请使用四周留白的单色背景，或透明背景。",
+    ),
+    (
+        r"the object reaches over the picture's edge.*",
+        "物体超出了图片边缘；请显示整个物体，四周留出空间。",
+    ),
+    (
+        r"the object fills the picture.*",
+        "物体占满了图片；背景须为透明，或为四周留白的纯色。",
+    ),
+    (r"the picture shows more than one object.*", "图片中不止一个物体；请一次只放一个。"),
+    (r"the file is no picture.*", "这不是可用的图片；请使用 PNG、JPEG 或 WebP。"),
+    (r"the picture has (.+) pixels; at least (\d+).*", "图片为 {0} 像素；每边至少 {1} 像素。"),
     (r"(\w+) is (.+); the model .+ makes at most (\d+)", "{0}为 {1}；此模型最多 {2}。"),
     (r"(\w+) has (\d+) characters; at most (\d+) are allowed", "{0}有 {1} 个字符；最多 {2} 个。"),
     (

@@ -91,7 +91,7 @@ function fillLinks() {
 
 // A file that is dropped anywhere goes to the place that reads settings.
 function carriesFiles(event) {
-  return event.dataTransfer?.types.includes("Files") && !event.target.closest?.("#clip");
+  return event.dataTransfer?.types.includes("Files") && !event.target.closest?.("#clip, #picture");
 }
 document.addEventListener("dragover", (event) => {
   if (!carriesFiles(event)) return;

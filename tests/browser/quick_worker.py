@@ -16,8 +16,9 @@ from torch.nn import functional
 from pipelines.errors import ReconstructionError
 from pipelines.jobs.records import KnownThings
 from pipelines.jobs.worker import main
+from pipelines.picture import keep_picture, request_picture
 from pipelines.provenance import as_comment
-from pipelines.request import GenerationRequest
+from pipelines.request import PICTURE_NAME, GenerationRequest
 from pipelines.run_request import write_request
 from tests.threed.egg import egg
 from threed.cameras import Cameras, camera_rays, orbit_cameras
@@ -46,6 +47,9 @@ class QuickChain:
     ) -> Generator[Progress, None, Report | None]:
         pause = 1.0 if request.prompt.startswith("slow") else 0.15
         provenance = write_request(request, folder)
+        if request.picture is not None:
+            place = folder.file(PICTURE_NAME)
+            keep_picture(request_picture(request, place), place, folder)
         yield Progress(stage="video", step=0, num_steps=NUM_STEPS, message="starting")
         if request.prompt.startswith("fail"):
             raise ReconstructionError("no surface was found; try another seed")

@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 import app
 from pipelines.jobs.store import JobStore
 from pipelines.jobs.supervisor import Supervisor
+from pipelines.models.embedded_card import EmbeddedCard
 from ui.desk import Desk, runs_root
 
 WORKER = "tests.browser.quick_worker"
@@ -25,5 +26,7 @@ def open_desk() -> Desk:
 
 
 if __name__ == "__main__":
+    # The worker here takes pictures, whether or not the shipped weights have learnt to.
+    EmbeddedCard.image = True  # pyright: ignore[reportAttributeAccessIssue]
     app.open_desk = open_desk
     app.main()

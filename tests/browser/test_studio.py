@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from pipelines.jobs.supervisor import PROJECT_ROOT
 from tests.browser.conftest import DESKTOP, PATIENCE_MS, listen
+from tests.threed.test_picture import BOX, drawn, save
 from threed.video_io import read_clip
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PHONE = {"width": 390, "height": 844}
 RESTORE = "input[type=file][accept*=json], #restore input[type=file]"
 AXE = PROJECT_ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
+PLAIN, CUT_OUT = drawn((90, 90, 90, 255)), drawn((9, 9, 9, 0), BOX)
 
 
 def enter(context: BrowserContext, url: str) -> Page:
@@ -243,11 +245,36 @@ def test_settings_come_back_from_a_file_and_a_clip_of_ones_own_is_taken(
     assert "are back in the form" in page.inner_text("#form-error")
     assert read_clip(tmp_path / "kept.mp4").num_source_frames == 24
 
-    page.click("#kinds button[role=tab]:nth-child(2)")
+    page.click("#kinds button[role=tab]:has-text('clip')")
     page.set_input_files("#clip input[type=file]", tmp_path / "kept.mp4")
     page.wait_for_function("() => /kept/.test(document.querySelector('#clip').textContent)")
     page.click("#build-clip")
     page.wait_for_function("() => document.querySelector('.job-title')?.textContent === 'kept'")
+    assert complaints == []
+
+
+def test_a_picture_of_ones_own_is_taken_shown_and_let_go(
+    visitor: BrowserContext, quick_url: str, complaints: list[str], tmp_path: Path
+) -> None:
+    page = enter(visitor, quick_url)
+    page.click("#kinds button[role=tab]:has-text('picture')")
+    page.set_input_files("#picture input[type=file]", save(tmp_path / "grey.png", PLAIN))
+    page.wait_for_selector("#picture img")
+    page.click("#make-picture")
+    page.wait_for_selector("#form-error :text('Nothing stands out from the background')")
+    # What was refused has left the cache, so it has left the form.
+    page.wait_for_selector("#picture img", state="detached")
+    page.set_input_files("#picture input[type=file]", save(tmp_path / "box.png", CUT_OUT))
+    page.wait_for_selector("#picture img")
+    page.fill("#name input, #name textarea", "an orange box")
+    page.click("#make-picture")
+    page.wait_for_function(
+        "() => document.querySelector('.job-title')?.textContent === 'an orange box'"
+    )
+    page.wait_for_selector("#film")
+    page.wait_for_selector(".job-head .seen img")
+    page.click(".job-head [data-act=again]")
+    page.wait_for_selector("#form-error :text('choose the picture again')")
     assert complaints == []
 
 

@@ -81,7 +81,7 @@ def test_what_shows_no_single_whole_object_is_refused_without_saying_where_it_li
 
 def test_other_files_and_too_many_pixels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"<svg/>")
-    with pytest.raises(RequestError, match="the picture is no picture"):
+    with pytest.raises(RequestError, match="the file is no picture"):
         read_picture(tmp_path / "a.png")
     Image.new("P", (40, 40)).save(tmp_path / "a.gif")
     (tmp_path / "a.gif").rename(tmp_path / "b.png")

@@ -20,6 +20,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from pipelines.jobs.records import QueueLimits
 from pipelines.jobs.supervisor import PROJECT_ROOT
+from pipelines.models.embedded_card import EmbeddedCard
+from pipelines.request import PICTURE_NAME, GenerationRequest
+from tests.threed.test_picture import BOX, drawn, save
 from tests.threed.test_source import write_turntable
 from tests.ui.served import served_page
 from ui.desk import Desk
@@ -32,8 +35,11 @@ PATIENCE = 60.0
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Desk]]:
     limits = QueueLimits(per_session=50, per_hour=500)
-    with served_page(tmp_path_factory.mktemp("page"), limits) as served:
-        yield served
+    with pytest.MonkeyPatch.context() as patch:
+        # The worker here takes pictures, whether or not the shipped weights have learnt to.
+        patch.setattr(EmbeddedCard, "image", True)
+        with served_page(tmp_path_factory.mktemp("page"), limits) as served:
+            yield served
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,7 @@ def test_the_manuals_examples_run_as_they_stand(
     served: tuple[str, Desk], tmp_path: Path, language: str, code: str
 ) -> None:
     write_turntable(tmp_path / "turntable.mp4")
+    save(tmp_path / "chair.png", drawn((9, 9, 9, 0), BOX))
     code = code.replace("http://127.0.0.1:7860", served[0])
     program = [sys.executable, "-c", code] if language == "python" else ["bash", "-ec", code]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -155,6 +162,42 @@ def test_a_clips_mesh_has_the_settings_that_the_page_has(
         client.predict(clip=handle_file(tmp_path / "a.mp4"), max_mb=-1, api_name="/video_to_3d")
 
 
+def test_a_picture_is_taken_in_with_its_settings_and_leaves_the_cache(
+    client: Client, served: tuple[str, Desk], tmp_path: Path
+) -> None:
+    photo = handle_file(save(tmp_path / "count 1.png", drawn((9, 9, 9, 0), BOX)))
+    settings = {"seed": 7, "elevation_deg": 12.5, "num_frames": 12, "num_steps": 5}
+    job = client.predict(picture=photo, video_only=True, api_name="/picture_to_3d", **settings)
+    request = served[1].job(job["job"], job["key"]).request
+    assert request == GenerationRequest(
+        prompt="count 1", picture=request.picture, video_only=True, **settings
+    )
+    kept = served[1].store.folder(served[1].job(job["job"], job["key"])) / PICTURE_NAME
+    assert kept.read_bytes() == (tmp_path / "count 1.png").read_bytes()
+    assert finished(client, job)["state"] == "done"
+    assert not list(served[1].served.rglob("count 1.png"))
+    named = client.predict(picture=photo, prompt="count 2", api_name="/picture_to_3d")
+    assert named["title"] == "count 2"
+
+
+def test_what_is_no_picture_of_an_object_is_refused_and_leaves_the_cache_too(
+    client: Client, served: tuple[str, Desk], tmp_path: Path
+) -> None:
+    (tmp_path / "page.png").write_bytes(b"<html><script>alert(1)</script></html>")
+    save(tmp_path / "plain.png", drawn((90, 90, 90, 255)))
+    for name, words in (("page.png", "is no picture"), ("plain.png", "Nothing stands out")):
+        with pytest.raises(AppError, match=words) as refused:
+            client.predict(picture=handle_file(tmp_path / name), api_name="/picture_to_3d")
+        assert "/" not in str(refused.value)
+        assert not list(served[1].served.rglob(name))
+    with pytest.raises(AppError, match="takes no picture; choose 'embedded'"):
+        client.predict(
+            picture=handle_file(save(tmp_path / "box.png", drawn((9, 9, 9, 0), BOX))),
+            model="wan2.1-t2v-1.3b",
+            api_name="/picture_to_3d",
+        )
+
+
 def test_a_finished_job_is_exported_renamed_shared_and_deleted(client: Client) -> None:
     job = finished(client, client.predict(prompt="count 1", api_name="/submit"))
     mine = (job["job"], job["key"])
@@ -181,6 +224,8 @@ def test_an_agent_finds_documented_tools_and_uses_them(
 ) -> None:
     write_turntable(tmp_path / "a.mp4")
     clip = base64.b64encode((tmp_path / "a.mp4").read_bytes()).decode()
+    drawing = save(tmp_path / "a.png", drawn((9, 9, 9, 0), BOX))
+    photo = base64.b64encode(drawing.read_bytes()).decode()
 
     async def use() -> None:
         async with (
@@ -190,7 +235,7 @@ def test_an_agent_finds_documented_tools_and_uses_them(
             await session.initialize()
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
             assert tools.keys() == {
-                *("submit", "video_to_3d", "status", "result", "cancel", "stop"),
+                *("submit", "video_to_3d", "picture_to_3d", "status", "result", "cancel", "stop"),
                 *("resume", "build_3d", "jobs", "models"),
                 *("export", "share", "rename", "delete"),
             }
@@ -202,6 +247,10 @@ def test_an_agent_finds_documented_tools_and_uses_them(
             assert "'state': 'queued'" in handed.content[0].text  # type: ignore[union-attr]
             handed = await session.call_tool(
                 "video_to_3d", {"clip": f"data:video/mp4;base64,{clip}", "name": "count 1"}
+            )
+            assert not handed.isError
+            handed = await session.call_tool(
+                "picture_to_3d", {"picture": f"data:image/png;base64,{photo}", "prompt": "count 1"}
             )
             assert not handed.isError
             refused = await session.call_tool("video_to_3d", {"clip": "http://127.0.0.1:9/a.mp4"})

@@ -1,5 +1,6 @@
 """The desk: a visitor reaches their own jobs, by every call, and nobody else's by any."""
 
+import hashlib
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pipelines.jobs.inline import InlineExecutor
 from pipelines.jobs.store import JobStore
 from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
-from pipelines.request import GenerationRequest
+from pipelines.request import CLIP_NAME, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
 from ui.desk import NOT_YOURS, Desk, runs_root
 
@@ -112,6 +113,14 @@ def test_retry_is_a_new_job_with_the_same_wish(desk: Desk) -> None:
     assert desk.job(again, key).request == VIDEO
     assert desk.job(other_seed, key).request.seed == 9
     assert len({first, again, other_seed}) == 3
+
+
+def test_retry_takes_the_upload_along(desk: Desk, tmp_path: Path) -> None:
+    key, upload = desk.session(None), tmp_path / "a.webp"
+    upload.write_bytes(b"frames")
+    wish = GenerationRequest(prompt="count 1", clip=hashlib.sha256(b"frames").hexdigest())
+    again = desk.job(desk.retry(desk.submit(wish, key, upload), key), key)
+    assert (desk.store.folder(again) / CLIP_NAME).read_bytes() == b"frames"
 
 
 def test_a_share_shows_the_results_until_it_is_withdrawn(desk: Desk) -> None:

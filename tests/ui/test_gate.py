@@ -28,6 +28,7 @@ def told(url: str, endpoint: str, values: Any, way: str = "run") -> tuple[int, A
 
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+PICTURED = ["", 7, "", 15, 24, 0, 0, 1024, 20000, True, ""]
 WRONG = [
     ("status", ["x" * 22], 422, "status takes 2 values (job, key), not 1."),
     ("models", [1], 422, "models takes 0 values (none), not 1."),
@@ -43,6 +44,8 @@ WRONG = [
     ("video_to_3d", [FILE, "", "", 40, 1024, 20000, ""], 422, "must be a file that was uploaded"),
     ("video_to_3d", [None, "", "", "40", 1024, 20000, ""], 422, "fov_deg must be a number."),
     ("video_to_3d", [None, "", "", 40, 1024, 20000, ""], 422, "There is no clip"),
+    ("picture_to_3d", [FILE, *PICTURED], 422, "The picture must be a file that was uploaded"),
+    ("picture_to_3d", [None, *PICTURED], 422, "There is no picture"),
     ("submit", b'{"data": [NaN]}', 400, NO_JSON),
     ("submit", b'{"data": ["\\ud800"]}', 400, NO_JSON),
     ("submit", b'{"data": [', 400, NO_JSON),

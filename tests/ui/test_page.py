@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 import app
@@ -17,9 +18,11 @@ from pipelines.errors import RequestError
 from pipelines.jobs.store import JobStore
 from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
+from pipelines.models.embedded_card import EmbeddedCard
 from pipelines.request import FRAMES_RANGE, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
-from ui.compose import read_requests
+from tests.threed.test_picture import BOX, drawn, save
+from ui.compose import build_form, form_values, read_requests
 from ui.desk import Desk
 from ui.mesh_settings import NUM_FIELDS
 from ui.page import Clerk, build_page
@@ -187,6 +190,44 @@ def test_a_file_brings_its_settings_back_and_is_gone(desk: Desk, tmp_path: Path)
     said, *fields = clerk.restore(visit, str(path))
     assert 'role="alert"' in said["value"]
     assert not path.exists()
+
+
+def test_a_picture_is_handed_in_and_an_upload_goes_whatever_comes_of_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clerk, visit = Clerk(desk), Visit(key=desk.session(None))
+    form = form_values(GenerationRequest(prompt="nothing", elevation_deg=30.0))
+    plain, cut = drawn((90, 90, 90, 255)), drawn((9, 9, 9, 0), BOX)
+    for takes, picture, num_jobs in ((True, plain, 0), (False, cut, 0), (True, cut, 1)):
+        monkeypatch.setattr(EmbeddedCard, "image", takes)
+        upload = save(tmp_path / "count 1.png", picture)
+        _, said, emptied, *_ = clerk.picture(
+            visit.key, visit, ("embedded",), str(upload), "", 4, *form
+        )
+        assert not upload.exists()
+        assert emptied is None
+        assert ('role="alert"' in said["value"]) is (num_jobs == 0)
+        assert len(desk.jobs(visit.key)) == num_jobs
+    (job,) = desk.jobs(visit.key)
+    assert (job.title, job.request.seed, job.request.elevation_deg) == ("count 1", 4, 30.0)
+    _, said, *_ = clerk.picture(visit.key, visit, ("embedded",), None, "", 4, *form)
+    assert "Choose a picture first." in said["value"]
+    # Made again it wants the picture anew, and all of its settings are there.
+    said, *fields = clerk.act(visit, form, {"act": "again", "job": job.id})[1:15]
+    assert "choose the picture again" in said["value"]
+    assert fields[1:] == form_values(job.request)[1:]
+
+
+def test_without_a_model_that_takes_pictures_the_form_has_no_place_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for takes in (False, True):
+        monkeypatch.setattr(EmbeddedCard, "image", takes)
+        with gr.Blocks():
+            form = build_form()
+        assert (form.picture is not None) is takes
+        if form.picture is not None:
+            assert form.picture.models == ("embedded",)
 
 
 def test_a_share_shows_results_without_a_press_that_changes_them(desk: Desk) -> None:

@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 
 from pipelines.errors import RequestError
+from pipelines.jobs.estimate import TYPICAL_SECONDS
 from pipelines.jobs.previews import encode_preview
 from pipelines.jobs.records import Job, KnownThings, Standing
 from pipelines.models.catalogue import MODELS
 from pipelines.request import FRAMES_RANGE, GenerationRequest
 from threed import orbit
 from threed.report import Report
-from ui.compose import EXAMPLES, MAX_REQUESTS, form_values, frames_words, read_requests
+from ui.compose import (
+    EXAMPLES,
+    MAX_REQUESTS,
+    form_values,
+    frames_words,
+    picture_request,
+    read_requests,
+)
 from ui.cost import cost_html, mesh_size
 from ui.downloads import downloads_html
 from ui.gallery import gallery_html
@@ -91,6 +99,22 @@ def test_a_requests_settings_fill_the_form_that_makes_it_again() -> None:
     )
     for wish in (request, GenerationRequest(prompt="a chair")):
         assert read_requests(*form_values(wish)) == [wish]
+
+
+def test_a_picture_is_asked_for_with_the_forms_settings_its_own_seed_and_a_model_that_takes_one(
+    tmp_path: Path,
+) -> None:
+    path, sha256 = tmp_path / "my_old mug.png", "0" * 64
+    asked = picture_request(path, sha256, "", 9, ("sana-wm",), DEFAULTS)
+    assert asked == GenerationRequest(
+        prompt="my old mug", picture=sha256, seed=9, model="sana-wm", video_only=True
+    )
+    settings = (*DEFAULTS[:4], "embedded", 12, 5, 2.5, 30, *DEFAULTS[9:])
+    asked = picture_request(path, sha256, " a red\n mug ", 9, ("sana-wm", "embedded"), settings)
+    assert (asked.prompt, asked.model, asked.num_frames) == ("a red mug", "embedded", 12)
+    assert (asked.num_steps, asked.guidance_scale, asked.elevation_deg) == (5, 2.5, 30.0)
+    nameless = picture_request(tmp_path / "\u200b.png", sha256, None, 0, ("embedded",), DEFAULTS)
+    assert nameless.prompt == "my picture"
 
 
 def test_the_form_names_the_models_own_longest_clip() -> None:
