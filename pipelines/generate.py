@@ -12,7 +12,7 @@ from pipelines.errors import InstallationError, ReconstructionError, RequestErro
 from pipelines.models.catalogue import load_model, no_pictures
 from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
-from pipelines.picture import keep_picture, request_picture
+from pipelines.picture import forget_picture, keep_picture, request_picture
 from pipelines.provenance import as_comment
 from pipelines.request import MADE_WITH, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
@@ -76,6 +76,8 @@ def generate(
         provenance = write_request(request, folder, replacing)
         if seen is not None:
             keep_picture(seen, picture or place, folder)
+        elif replacing:
+            forget_picture(folder)
     except (RequestError, InstallationError):
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()

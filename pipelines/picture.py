@@ -43,3 +43,9 @@ def keep_picture(picture: Float[Tensor, "height width 4"], source: Path, folder:
     straight = frame[..., :3] / np.maximum(frame[..., 3:], 0.5 / 255)
     pixels = np.concatenate([straight.clip(0, 1), frame[..., 3:]], axis=-1)
     Image.fromarray((255 * pixels).round().astype(np.uint8)).save(folder.file(SEEN_NAME))
+
+
+def forget_picture(folder: RunFolder) -> None:
+    """Remove the picture of a run that another, without one, takes the place of."""
+    for name in (PICTURE_NAME, SEEN_NAME):
+        folder.file(name).unlink(missing_ok=True)

@@ -56,7 +56,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "clip_missing": ("choose a clip first", "请先选择视频"),
     "picture_drop": ("One object, all of it", "一个完整的物体"),
-    "picture_words": ("What is it? (may stay empty)", "这是什么？（可不填）"),
+    "picture_words": (
+        "What is it? (a name helps, but may stay empty)",
+        "这是什么？（填写有帮助，也可不填）",
+    ),
     "picture_info": (
         "The background must be plain or transparent. How high the picture's camera stood is said "
         "under “Video settings”.",

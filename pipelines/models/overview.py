@@ -155,7 +155,7 @@ def table(rows: Sequence[Overview]) -> str:
                 memory or "none",
                 " ".join(map(str, row.sizes)),
                 row.frame_rule.split(",")[0] + f" <= {row.max_frames}",
-                " ".join(word for word in ("text", "cameras") if word in row.abilities),
+                " ".join(word for word in ("text", "image", "cameras") if word in row.abilities),
                 row.licence.name + ("*" if row.licence.forbids else ""),
                 row.here(),
             )

@@ -18,7 +18,7 @@ from pipelines.models import catalogue
 from pipelines.models.catalogue import EMBEDDED, check_request
 from pipelines.models.protocol import Abilities, SamplerStep
 from pipelines.provenance import read_provenance
-from pipelines.request import PICTURE_NAME, GenerationRequest
+from pipelines.request import PICTURE_NAME, SEEN_NAME, GenerationRequest
 from pipelines.video.framing import OUTLINE_SHARE, frame_picture
 from tests.pipelines.sphere_model import SphereModel
 from tests.threed.test_picture import BOX, ORANGE, drawn, save
@@ -104,6 +104,22 @@ def test_the_folders_picture_serves_and_a_finished_video_needs_none(
     drive(request, tmp_path / "run")
     (tmp_path / "run" / PICTURE_NAME).unlink()
     assert drive(request, tmp_path / "run") == []
+
+
+def test_another_run_in_the_folder_takes_the_picture_away_or_brings_its_own(
+    photo: Path, tmp_path: Path
+) -> None:
+    drive(request_of(photo), tmp_path / "run", photo)
+    words = replace(request_of(photo), picture=None, seed=1)
+    with pytest.raises(RequestError, match="holds the run of another request"):
+        drive(words, tmp_path / "run")
+    kept = (tmp_path / "run" / PICTURE_NAME, tmp_path / "run" / SEEN_NAME)
+    assert all(path.is_file() for path in kept)
+    with RunFolder.create(tmp_path / "run") as folder:
+        list(generate(words, folder, PaintedSphere(), overwrite=True))
+        assert not any(path.exists() for path in kept)
+        list(generate(request_of(photo), folder, PaintedSphere(), overwrite=True, picture=photo))
+    assert all(path.is_file() for path in kept)
 
 
 def test_a_picture_that_is_gone_or_another_is_refused_and_leaves_nothing(
