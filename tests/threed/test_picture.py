@@ -1,8 +1,10 @@
 """A picture's object is found and cut out, and what shows no single whole object is refused."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -95,6 +97,20 @@ def test_other_files_and_too_many_pixels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="cut short") as refused:
         read_picture(tmp_path / "cut.png")
     assert "/" not in str(refused.value)
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 6, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    command = [sys.executable, "-m", "threed.picture_check", str(tmp_path / "bomb.png")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "exceeds limit" in done.stdout
+    assert "/" not in done.stdout
 
 
 def test_the_check_answers_in_facts_or_in_one_line_with_status_2(tmp_path: Path) -> None:
