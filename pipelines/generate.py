@@ -17,6 +17,8 @@ from pipelines.provenance import as_comment
 from pipelines.request import MADE_WITH, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
 from threed.distillation import DistillationConfig
+from threed.fit import FitConfig
+from threed.losses import DRAWN
 from threed.orbit import OrbitVideo, display_frames
 from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
@@ -109,6 +111,7 @@ def generate(
         max_faces=request.max_faces,
         texture_size=request.texture_size,
         max_mb=request.max_mb,
+        fit=FitConfig(loss=DRAWN),
         # Views that a picture does not show would be refined by words that may be a file's name.
         distil=request.distil and request.picture is None,
         distillation=distillation_for(model.abilities),

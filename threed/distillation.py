@@ -20,6 +20,7 @@ from torch import Tensor
 from threed.cameras import Cameras, camera_angles, orbit_cameras, project
 from threed.field import Field
 from threed.fit import FitConfig, FitStep, descend
+from threed.losses import DRAWN
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
 from threed.render import SurfacePoints, render_views, surface_points
@@ -47,7 +48,7 @@ class DistillationConfig:
     """How much agreement with the input may be lost before the field is put back; then it ends."""
     fit: FitConfig = dataclass_field(
         default_factory=lambda: FitConfig(
-            blur=(1.0, 1.0), distance_rate=(0.06, 0.03), colour_rate=(0.004, 0.002)
+            loss=DRAWN, blur=(1.0, 1.0), distance_rate=(0.06, 0.03), colour_rate=(0.004, 0.002)
         )
     )
     """How the field descends; its number of steps is not used."""

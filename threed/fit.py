@@ -17,7 +17,7 @@ from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.hull import ADVICE, HullConfig, close_border, finer, hull_field, redistance
-from threed.losses import LossConfig, picture_loss, shading_loss, surface_loss
+from threed.losses import LossConfig, loss_for, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
 from threed.render import (
     BAND_LENGTHS,
@@ -79,7 +79,8 @@ class FitConfig:
     """How far the distance's gradient is smeared out at the start, voxels; none from half way."""
     carving: CarvingConfig | None = dataclass_field(default_factory=CarvingConfig)
     """How hollows are dug that no silhouette shows; None leaves them to the descent."""
-    loss: LossConfig = dataclass_field(default_factory=LossConfig)
+    loss: LossConfig | None = None
+    """The loss's weights; None chooses them by where the video comes from."""
     flat_underside: bool = True
     """Whether to cut off, level, what no view has seen below all that the views have seen."""
     up: Up = "y"
@@ -148,6 +149,7 @@ def descend(
     Raises:
         ReconstructionError: Nothing is left of the surface.
     """
+    weights = config.loss or loss_for(orbit)
     final = pixel_sharpness(field, orbit.cameras)
     # The gradients are sums over rays, so the distance's floor leaves alone what few rays graze.
     shape = Adam([field.distance], floor=1e-3)
@@ -169,7 +171,9 @@ def descend(
                 generator=generator,
             )
             light = _light(field, band, batches, sharpness)
-        loss = _accumulate(field, band, batches[step % len(batches)], config, sharpness, light)
+        batch = batches[step % len(batches)]
+        weight = _anneal(weights.shading_weight, progress)
+        loss = _accumulate(field, band, batch, config, weights, sharpness, light, weight)
         width = round(config.spread * (1 - 2 * progress))
         if width > 0:
             field.distance.grad = spread(field.distance.grad, width)  # pyright: ignore[reportArgumentType]
@@ -214,7 +218,8 @@ def _thinned(values: Float[Tensor, " value"]) -> Float[Tensor, " some"]:
 
 
 def _anneal(ends: tuple[float, float], progress: float) -> float:
-    return ends[0] * (ends[1] / ends[0]) ** progress
+    """Return the value on the way from one end to the other, by equal factors; 0 stays 0."""
+    return ends[0] * (ends[1] / ends[0]) ** progress if ends[0] else 0.0
 
 
 def _refresh(field: Field) -> None:
@@ -270,8 +275,10 @@ def _accumulate(
     band: Band,
     batch: Batch,
     config: FitConfig,
+    weights: LossConfig,
     sharpness: float,
     light: Light | None,
+    shading_weight: float,
 ) -> float:
     """Add the loss's gradients to the field's and return the pictures' part of it, a ray."""
     table, bend = band.values(field)
@@ -280,9 +287,9 @@ def _accumulate(
     share = config.coloured_share if batch.targets.normals is not None else 1.0
     num_coloured = max(1, round(share * len(batch.targets)))
     seen = render_samples(field, values, batch.samples, sharpness, num_coloured=num_coloured)
-    data = picture_loss(seen, batch.targets, num_coloured, config.loss)
-    shading = shading_loss(seen, batch.targets, light, config.loss)
-    loss = data + shading + surface_loss(table, bend, config.loss)
+    data = picture_loss(seen, batch.targets, num_coloured, weights)
+    shading = shading_weight * shading_loss(seen, batch.targets, light)
+    loss = data + shading + surface_loss(table, bend, weights)
     loss.backward()
     return float(data.detach()) / len(batch.targets)
 

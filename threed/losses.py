@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from threed.orbit import OrbitVideo
 from threed.render import Rendered
 from threed.shading import Light, shading_residual
 from threed.targets import RayTargets
@@ -16,21 +18,32 @@ from threed.targets import RayTargets
 class LossConfig:
     """Weights of the loss's terms; pictures are summed over rays, the rest over vertices."""
 
-    alpha_weight: float = 1.0
-    colour_weight: float = 1.0
+    alpha_weight: float = 6.0
+    colour_weight: float = 2.0
     normal_weight: float = 0.5
     """Counts only where the video has normals."""
-    shading_weight: float = 8.0
-    """Counts only where the video has no normals and its light can be told."""
-    eikonal_weight: float = 0.05
+    shading_weight: tuple[float, float] = (8.0, 1.0)
+    """At the start and at the end. Counts only where the video has no normals and its light can be
+    told. It digs the hollows; later, what it knows less well than the colours would bend."""
+    eikonal_weight: float = 0.003
     """Holds the distance's gradient to length one near the surface."""
     smooth_weight: float = 0.02
     """Holds the distance's second differences to zero near the surface."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0:
+            if np.min(value) < 0:
                 raise ValueError(f"{name} is {value}; it must not be negative")
+
+
+DRAWN = LossConfig(alpha_weight=1.0, colour_weight=1.0, eikonal_weight=0.05)
+"""For frames that a model drew: they disagree, and what only one of them shows had better not
+dent the surface."""
+
+
+def loss_for(orbit: OrbitVideo) -> LossConfig:
+    """Return the weights for a video; only models' frames have normals."""
+    return LossConfig() if orbit.normals is None else DRAWN
 
 
 def picture_loss(
@@ -51,11 +64,12 @@ def picture_loss(
     return (error * targets.weight).sum() + config.colour_weight * colour
 
 
-def shading_loss(
-    seen: Rendered, targets: RayTargets, light: Light | None, config: LossConfig
-) -> Float[Tensor, ""]:
-    """Return how far the brightness that the rendered normals have in a light is from the seen."""
-    if targets.shading is None or light is None or config.shading_weight == 0:
+def shading_loss(seen: Rendered, targets: RayTargets, light: Light | None) -> Float[Tensor, ""]:
+    """Return how far the brightness that the rendered normals have in a light is from the seen.
+
+    Summed over the rays, not weighted.
+    """
+    if targets.shading is None or light is None:
         return seen.normals.new_zeros(())
     length = seen.normals.norm(dim=-1, keepdim=True)
     residual, confidence = shading_residual(
@@ -63,7 +77,7 @@ def shading_loss(
     )
     # Where the rays end in the field is not settled, their mean normal says little.
     settled = (length[:, 0].detach() > 0.5) & (seen.accumulation.detach() > 0.8)
-    weight = config.shading_weight * confidence * settled * targets.weight
+    weight = confidence * settled * targets.weight
     return (_robust(residual) * weight).sum()
 
 

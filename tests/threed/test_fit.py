@@ -12,6 +12,7 @@ from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.fit import FitConfig, FitStep, fit, flatten_underside, spread
 from threed.hull import HullConfig, hull_field
+from threed.losses import LossConfig, loss_for
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
 from threed.placement import turned_up
@@ -184,3 +185,18 @@ def test_adam_steps_along_the_ratio_of_its_two_running_means() -> None:
 def test_impossible_settings_are_named(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         FitConfig(**{field: 0})
+
+
+def test_models_frames_are_held_to_less_than_filmed_ones() -> None:
+    orbit = sphere_orbit(size=16)
+    filmed = replace(orbit, normals=None)
+    drawn, seen = loss_for(orbit), loss_for(filmed)
+    assert drawn.alpha_weight / drawn.eikonal_weight < seen.alpha_weight / seen.eikonal_weight
+    assert drawn.colour_weight / drawn.smooth_weight < seen.colour_weight / seen.smooth_weight
+
+
+def test_a_weight_of_zero_stays_zero_all_the_way() -> None:
+    orbit = replace(sphere_orbit(size=24), normals=None)
+    config = replace(QUICK, num_steps=4, loss=replace(LossConfig(), shading_weight=(0.0, 0.0)))
+    records, _ = fitted(orbit, config)
+    assert all(np.isfinite(record.loss) for record in records)
