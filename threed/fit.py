@@ -75,6 +75,9 @@ class FitConfig:
     """Learning rate of the distance at the start and at the end, voxels."""
     colour_rate: tuple[float, float] = (0.01, 0.002)
     """Learning rate of the colour at the start and at the end."""
+    average_share: float = 0.25
+    """Share of a level's steps, its last, whose mean distance is the level's result: single steps
+    leave bumps, along which grazing rays see too much."""
     spread: float = 3.0
     """How far the distance's gradient is smeared out at the start, voxels; none from half way."""
     carving: CarvingConfig | None = dataclass_field(default_factory=CarvingConfig)
@@ -92,6 +95,8 @@ class FitConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if min(self.level_shares) < 0 or abs(sum(self.level_shares) - 1) > 1e-6:
             raise ValueError(f"level_shares is {self.level_shares}; shares must add up to one")
+        if not 0 <= self.average_share <= 1:
+            raise ValueError(f"average_share is {self.average_share}; it must lie in [0, 1]")
         for name in ("step_length", *("blur", "distance_rate", "colour_rate")):
             if np.min(getattr(self, name)) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
@@ -155,6 +160,8 @@ def descend(
     shape = Adam([field.distance], floor=1e-3)
     colour = Adam([*field.planes.parameters(), *field.colour.parameters()], floor=1e-8)
     next_preview = time.monotonic() + PREVIEW_SECONDS
+    num_averaged = max(1, round(config.average_share * len(steps)))
+    average = torch.zeros_like(field.distance)
     for step in steps:
         progress = step / max(1, config.num_steps - 1)
         sharpness = final / _anneal(config.blur, progress)
@@ -179,6 +186,8 @@ def descend(
             field.distance.grad = spread(field.distance.grad, width)  # pyright: ignore[reportArgumentType]
         shape.step(_anneal(config.distance_rate, progress))
         colour.step(_anneal(config.colour_rate, progress))
+        if step >= steps.stop - num_averaged:
+            average += field.distance.detach() / num_averaged
         preview = None
         started = time.monotonic()
         if started > next_preview:
@@ -186,6 +195,8 @@ def descend(
             ended = time.monotonic()
             next_preview = ended + max(PREVIEW_SECONDS, (ended - started) / PREVIEW_SHARE)
         yield FitStep(step=step, num_steps=config.num_steps, loss=loss, preview=preview)
+    with torch.no_grad():
+        field.distance.copy_(average)
     _refresh(field)
     if not bool((field.distance < 0).any()):
         raise ReconstructionError(f"the frames agree on no surface: {ADVICE}")

@@ -200,3 +200,13 @@ def test_a_weight_of_zero_stays_zero_all_the_way() -> None:
     config = replace(QUICK, num_steps=4, loss=replace(LossConfig(), shading_weight=(0.0, 0.0)))
     records, _ = fitted(orbit, config)
     assert all(np.isfinite(record.loss) for record in records)
+
+
+def test_the_mean_of_the_last_steps_is_nearer_to_the_truth_than_the_last() -> None:
+    longer = replace(QUICK, num_steps=160)
+    points = on_sphere(3000)
+    errors = []
+    for share in (0.0, 0.25):
+        _, field = fitted(sphere_orbit(size=32), replace(longer, average_share=share))
+        errors.append(float(field.signed_distance(points).detach().abs().mean()))
+    assert errors[1] < 0.95 * errors[0]
