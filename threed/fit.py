@@ -55,9 +55,9 @@ class FitConfig:
     """How a field is fitted to frames."""
 
     hull: HullConfig = dataclass_field(default_factory=HullConfig)
-    num_steps: int = 240
+    num_steps: int = 280
     """Steps of descent."""
-    level_shares: tuple[float, ...] = (0.5, 0.5)
+    level_shares: tuple[float, ...] = (0.65, 0.35)
     """Shares of the steps, from the coarsest voxels on; each level's are half as large."""
     rays_a_step: int = 6144
     """Rays in a step, drawn from those that pass near the object."""
