@@ -203,7 +203,7 @@ def test_a_weight_of_zero_stays_zero_all_the_way() -> None:
 
 
 def test_the_mean_of_the_last_steps_is_nearer_to_the_truth_than_the_last() -> None:
-    longer = replace(QUICK, num_steps=160)
+    longer = replace(QUICK, num_steps=160, level_shares=(0.5, 0.5))
     points = on_sphere(3000)
     errors = []
     for share in (0.0, 0.25):
