@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,9 +154,11 @@ def test_the_instant_of_a_finished_video_teaches_no_duration(store: JobStore) ->
     assert store.stage_seconds().keys() == {"field", "mesh"}
 
 
-def test_a_failed_write_leaves_nothing_behind(store: JobStore) -> None:
+@pytest.mark.parametrize("kind", ["clip", "picture"])
+def test_a_failed_write_leaves_nothing_behind(kind: str, store: JobStore) -> None:
+    request = replace(REQUEST, **{kind: "0" * 64})
     with pytest.raises(FileNotFoundError):
-        store.submit(REQUEST, new_session(), source=store.root / "absent")
+        store.submit(request, new_session(), source=store.root / "absent")
     assert store.queue() == []
 
 
