@@ -9,7 +9,6 @@ The exit status is 0, 2 for what is known to be wrong before any work, or 1.
 """
 
 import argparse
-import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
+from pipelines.hashing import file_sha256
 from pipelines.models.catalogue import check_request
 from pipelines.models.command_line import main as models
 from pipelines.parallel.environment import launched_rank, launched_size
@@ -142,8 +142,7 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from error
 

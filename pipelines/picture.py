@@ -1,6 +1,5 @@
 """A visitor's own picture on its way into a model: checked and cut out."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.errors import RequestError
+from pipelines.hashing import file_sha256
 from pipelines.request import PICTURE_NAME, SEEN_NAME, GenerationRequest
 from pipelines.video.framing import frame_picture
 from threed.picture import read_picture
@@ -26,8 +26,7 @@ def request_picture(request: GenerationRequest, path: Path) -> Float[Tensor, "he
         RequestError: The file is not there or another than the request's, or shows no object.
     """
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_sha256(path)
     except OSError as error:
         raise RequestError("the picture of this request is gone; hand it in again") from error
     if found != request.picture:

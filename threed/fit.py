@@ -195,8 +195,9 @@ def descend(
             ended = time.monotonic()
             next_preview = ended + max(PREVIEW_SECONDS, (ended - started) / PREVIEW_SHARE)
         yield FitStep(step=step, num_steps=config.num_steps, loss=loss, preview=preview)
-    with torch.no_grad():
-        field.distance.copy_(average)
+    if len(steps) > 0:
+        with torch.no_grad():
+            field.distance.copy_(average)
     _refresh(field)
     if not bool((field.distance < 0).any()):
         raise ReconstructionError(f"the frames agree on no surface: {ADVICE}")

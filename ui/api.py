@@ -10,7 +10,8 @@ from gradio.components.api_component import Api
 from pipelines.errors import RequestError
 from ui.answers import MEASURE
 from ui.desk import Desk
-from ui.endpoints import CLIP_TITLE, DEFAULT, Endpoints
+from ui.endpoints import DEFAULT, Endpoints
+from ui.uploads import CLIP_TITLE
 from ui.words import sentence
 
 # None of them is the page's own, which has its events, and none waits in Gradio's queue.

@@ -10,10 +10,9 @@ import gradio as gr
 from pipelines.request import CLIP_FOV_RANGE_DEG, GenerationRequest
 from ui.mesh_settings import mesh_changes
 from ui.tongues import label
-from ui.uploads import file_title
+from ui.uploads import CLIP_TITLE, file_title
 
 KINDS = [".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif", ".webp"]
-TITLE = "my clip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,5 +54,5 @@ def clip_request(
     """
     changes = {**mesh_changes(form_values), "distil": False}
     fov = float(fov_deg) if fov_deg else None
-    title = file_title(path, TITLE)
+    title = file_title(path, CLIP_TITLE)
     return GenerationRequest(prompt=title, clip=sha256, clip_fov_deg=fov, **changes)

@@ -17,9 +17,9 @@ from pipelines.request import (
 )
 from ui.clips import ClipForm, build_clip_form
 from ui.mesh_settings import build_mesh_settings
-from ui.own_picture import ROLL_DICE, TITLE, PictureForm, build_picture_form
+from ui.own_picture import ROLL_DICE, PictureForm, build_picture_form
 from ui.tongues import label
-from ui.uploads import file_title
+from ui.uploads import PICTURE_TITLE, file_title
 
 EXAMPLES = (
     "a snowy pine tree",
@@ -225,7 +225,7 @@ def picture_request(
         RequestError: A value cannot be used.
     """
     _, _, _, _, model, *settings = values
-    title = " ".join((words or "").split()) or file_title(path, TITLE)
+    title = " ".join((words or "").split()) or file_title(path, PICTURE_TITLE)
     model = model if model in models else models[0]
     (request,) = read_requests(title, seed, "1", False, model, *settings)
     return replace(request, picture=sha256)

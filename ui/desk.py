@@ -130,6 +130,8 @@ class Desk:
         request = job.request if seed is None else replace(job.request, seed=seed)
         upload = request.upload_name
         source = None if upload is None else self.store.folder(job) / upload
+        if source is not None and not source.is_file():
+            raise RequestError("what this was made of is gone; hand it in again")
         return self.submit(request, job.session, source)
 
     def resume(self, job_id: object, session: object) -> None:

@@ -13,10 +13,16 @@ from pipelines.models.catalogue import MODELS
 from pipelines.request import GenerationRequest
 from ui.answers import degrees, extent, real, standing, whole
 from ui.desk import Desk
-from ui.uploads import check_clip, check_picture, file_title, forget_upload
+from ui.uploads import (
+    CLIP_TITLE,
+    PICTURE_TITLE,
+    check_clip,
+    check_picture,
+    file_title,
+    forget_upload,
+)
 
 DEFAULT = GenerationRequest(prompt="-")
-CLIP_TITLE, PICTURE_TITLE = "my clip", "my picture"
 
 
 class Endpoints:

@@ -7,7 +7,6 @@ from gradio.data_classes import ImageData
 
 from ui.tongues import label
 
-TITLE = "my picture"
 # Drawn in the browser, so that the dice needs no server.
 ROLL_DICE = "() => Math.floor(Math.random() * 4294967296)"
 

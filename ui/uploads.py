@@ -3,7 +3,6 @@
 The upload's name and place are Gradio's; what it is, its content alone says.
 """
 
-import hashlib
 import logging
 import os
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines.errors import RequestError
+from pipelines.hashing import file_sha256
 from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.request import GenerationRequest
 
@@ -19,6 +19,8 @@ MAX_CLIP_BYTES, MAX_PICTURE_BYTES = 100 << 20, 30 << 20
 CHECK_SECONDS = 60.0
 REFUSED = 2
 MAX_TITLE = 80
+CLIP_TITLE, PICTURE_TITLE = "my clip", "my picture"
+"""What an upload is called whose name is no words."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +63,7 @@ def _check(path: Path, what: str, max_bytes: int) -> str:
             f"the {what} has {size >> 20} MiB; at most {max_bytes >> 20} are allowed"
         )
     _inspect(path, what)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _inspect(path: Path, what: str) -> None:

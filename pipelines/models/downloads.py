@@ -5,7 +5,6 @@ What was fetched before is kept; a file that was cut short goes on from where it
 are compared with the SHA-256 that the Hub names before they count.
 """
 
-import hashlib
 import queue
 import re
 import threading
@@ -28,6 +27,7 @@ from huggingface_hub.errors import (
 from tqdm.asyncio import tqdm_asyncio
 
 from pipelines.errors import InstallationError, RequestError
+from pipelines.hashing import file_sha256
 from pipelines.models.large_card import HelperCard, LargeModelCard
 from pipelines.models.machine import GB, free_disk
 from pipelines.models.on_disk import INDEX, Snapshot, cache_folder, require_whole
@@ -153,8 +153,7 @@ def check_digest(card: LargeModelCard | HelperCard, path: Path) -> None:
     blob = path.resolve()
     if not DIGEST.fullmatch(blob.name):
         return
-    with blob.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(blob)
     if found != blob.name:
         path.unlink()
         blob.unlink()

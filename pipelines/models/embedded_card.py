@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import InstallationError, RequestError
+from pipelines.hashing import file_sha256
 from pipelines.models.limits import check_limits
 from pipelines.request import GenerationRequest
 
@@ -59,8 +60,7 @@ class EmbeddedCard:
         for name, expected in self._checksums().items():
             path = self.folder / name
             try:
-                with path.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                found = file_sha256(path)
             except OSError as error:
                 raise self._broken(f"{path} cannot be read ({error.strerror})") from error
             if found != expected:

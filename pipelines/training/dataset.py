@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class LatentBank:
     channel_weight: Float[Tensor, " channel"]
     """How much an error of each latent counts: the root of what it costs in the pixels."""
     autoencoder: Autoencoder
-    """Made the latents; on the CPU."""
+    """A copy of the one that made the latents, on the CPU."""
 
 
 def build_bank(
@@ -148,7 +149,8 @@ def build_bank(
         pooled=pooled,
         texts=list(texts),
         channel_weight=_channel_weight(autoencoder),
-        autoencoder=autoencoder,
+        # The caller may move its own to a GPU; batches are drawn here.
+        autoencoder=deepcopy(autoencoder),
     )
 
 

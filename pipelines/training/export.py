@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from pipelines.hashing import file_sha256
 from pipelines.models.embedded import EmbeddedSettings
 from pipelines.training.dataset import network_frames, read_listing, read_shards
 from pipelines.training.features import merge_twins, orbit_feature
 from pipelines.training.transformer import export_average
-from pipelines.video.checkpoint import file_sha256, load_autoencoder, save_model, save_tensors
+from pipelines.video.checkpoint import load_autoencoder, save_model, save_tensors
 from pipelines.video.presets import PRESETS
 from pipelines.video.text import TextEncoder
 

@@ -13,6 +13,10 @@ from pipelines.video.conditioning import without_normals
 
 # The least share of a picture's light that comes from all around.
 LEAST_AMBIENT = 0.45
+# The lamp shines on a surface that faces it somewhat askew as on one that faces it.
+LAMP_STRENGTH = 1.5
+# Where the lamp stands: from here, so far over; above and before the object.
+LAMPS_FROM, LAMPS_OVER = torch.tensor([-1.0, 0.1, 0.1]), torch.tensor([2.0, 1.0, 1.0])
 
 
 def yaw_rotation(angle: Float[Tensor, " clip"]) -> Float[Tensor, "clip 3 3"]:
@@ -59,22 +63,11 @@ def as_pictures(
     count = len(frames)
     around = LEAST_AMBIENT + (1 - LEAST_AMBIENT) * torch.rand(count, generator=generator)
     around = torch.where(torch.rand(count, generator=generator) < 0.5, 1.0, around)
-    lamp = F.normalize(
-        torch.stack(
-            [
-                2 * torch.rand(count, generator=generator) - 1,
-                torch.rand(count, generator=generator),
-                torch.rand(count, generator=generator),
-            ],
-            dim=-1,
-        )
-        + torch.tensor([0.0, 0.1, 0.1]),
-        dim=-1,
-    )
+    lamp = F.normalize(LAMPS_FROM + LAMPS_OVER * torch.rand(count, 3, generator=generator), dim=-1)
     # Premultiplied normals have the coverage in them; where there is none, no light is needed.
     facing = torch.einsum("bi,bfihw->bfhw", lamp, frames[:, :, 4:]).clamp(0, 1)
     level = around[:, None, None, None]
-    shade = (level + (1 - level) * 1.5 * facing).clamp(max=1)
+    shade = (level + (1 - level) * LAMP_STRENGTH * facing).clamp(max=1)
     colour = (frames[:, :, :3] + 1) * shade[:, :, None] - 1
     lit = torch.cat([colour, frames[:, :, 3:]], dim=2)
     return autoencoder.encode(without_normals(lit))

@@ -1,6 +1,5 @@
 """Weights as safetensors, with the configuration as JSON in the file's own metadata; strict."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -71,12 +70,6 @@ def load_transformer(path: Path) -> DiT:
     """
     tensors, metadata = load_tensors(path)
     return _filled(DiT(DiTConfig(**_config(metadata, path))), tensors, path)
-
-
-def file_sha256(path: Path) -> str:
-    """Return a file's SHA-256 as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _config(metadata: dict[str, str], path: Path) -> dict[str, Any]:

@@ -210,3 +210,12 @@ def test_the_mean_of_the_last_steps_is_nearer_to_the_truth_than_the_last() -> No
         _, field = fitted(sphere_orbit(size=32), replace(longer, average_share=share))
         errors.append(float(field.signed_distance(points).detach().abs().mean()))
     assert errors[1] < 0.95 * errors[0]
+
+
+@pytest.mark.parametrize(("shares", "num_steps"), [((0.0, 1.0), 8), ((0.65, 0.35), 1)])
+def test_a_level_without_steps_leaves_the_surface_as_it_was(
+    shares: tuple[float, float], num_steps: int
+) -> None:
+    config = replace(QUICK, num_steps=num_steps, level_shares=shares)
+    _, field = fitted(sphere_orbit(size=24), config)
+    assert float(field.signed_distance(on_sphere()).detach().abs().mean()) < 0.1

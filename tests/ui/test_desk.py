@@ -123,6 +123,16 @@ def test_retry_takes_the_upload_along(desk: Desk, tmp_path: Path) -> None:
     assert (desk.store.folder(again) / CLIP_NAME).read_bytes() == b"frames"
 
 
+def test_retry_without_the_upload_says_what_is_gone(desk: Desk, tmp_path: Path) -> None:
+    key, upload = desk.session(None), tmp_path / "a.webp"
+    upload.write_bytes(b"frames")
+    job = desk.submit(GenerationRequest(prompt="a mug", clip="0" * 64), key, upload)
+    (desk.store.folder(desk.job(job, key)) / CLIP_NAME).unlink()
+    with pytest.raises(RequestError, match="is gone; hand it in again"):
+        desk.retry(job, key)
+    assert len(desk.store.queue()) == 1
+
+
 def test_a_share_shows_the_results_until_it_is_withdrawn(desk: Desk) -> None:
     key = desk.session(None)
     job_id = desk.store.submit(VIDEO, key)
