@@ -108,6 +108,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-distil", action="store_true", help="do not refine the field with the video model"
     )
     parser.add_argument(
+        "--redraws",
+        type=int,
+        default=default.redraws,
+        help="how often the views that disagree with the rest are drawn again, and all is made "
+        f"anew of that video ({default.redraws})",
+    )
+    parser.add_argument(
         "--attention",
         choices=("ulysses", "ring"),
         help="how attention is spread where torchrun has started several processes (ulysses on "
@@ -136,6 +143,7 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
         commercial=arguments.commercial,
         video_only=arguments.video_only,
         distil=not arguments.no_distil,
+        redraws=arguments.redraws,
         picture=arguments.picture and _sha256(arguments.picture),
     )
 

@@ -1,7 +1,9 @@
 """The whole chain, from words to a textured mesh, as one generator of Progress records."""
 
 import hashlib
+import shutil
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,11 @@ from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.picture import forget_picture, keep_picture, request_picture
 from pipelines.provenance import as_comment
-from pipelines.request import MADE_WITH, PICTURE_NAME, GenerationRequest
+from pipelines.redraw import redraw
+from pipelines.request import DRAFT_NAME, MADE_WITH, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
-from threed.distillation import DistillationConfig
+from threed.distillation import Denoise, DistillationConfig
+from threed.field import Field
 from threed.fit import FitConfig
 from threed.losses import DRAWN
 from threed.orbit import OrbitVideo, display_frames
@@ -87,9 +91,12 @@ def generate(
     words = picture_message if request.picture is not None else familiarity_message
     yield _video_progress(0, 1, words(request.prompt, model))
     if not folder.done("orbit"):
-        orbit, early = yield from _sample(request, model, seen)
+        if request.redraws:
+            orbit, early = yield from _drawn_again(request, folder, model, device, picture or place)
+        else:
+            orbit, early = yield from _sample(request, model, seen)
         # What a large model made of the prompt, and how well its frames agree.
-        findings = getattr(model, "findings", None)
+        findings = None if request.redraws else getattr(model, "findings", None)
         if findings:
             provenance = {**provenance, MADE_WITH: {**provenance[MADE_WITH], "video": findings}}
         with folder.stage("orbit") as temporary:
@@ -102,6 +109,7 @@ def generate(
                 f"the model drew no turn about one object: {reason}. The video is kept; try "
                 "another seed, more tries, or fewer words about anything but the object"
             )
+    shutil.rmtree(folder.file(DRAFT_NAME), ignore_errors=True)
     if request.video_only:
         return None
     # Read back even when it is at hand: the files are rounded to eight bits, and a run that was
@@ -117,12 +125,18 @@ def generate(
         distillation=distillation_for(model.abilities),
         provenance=provenance,
     )
+    generator = stage_generator(request.seed, "reconstruction")
+    critic = _critic(request, model)
+    return (yield from reconstruct(orbit, folder, settings, critic, generator))
+
+
+def _critic(request: GenerationRequest, model: VideoModel) -> Denoise:
+    """Return the model as one who draws a noised clip anew, with the request in mind."""
 
     def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
         return model.denoise(clip, sigma, request, generator, num_steps=DENOISE_STEPS)
 
-    generator = stage_generator(request.seed, "reconstruction")
-    return (yield from reconstruct(orbit, folder, settings, denoise, generator))
+    return denoise
 
 
 def stage_generator(seed: int, stage: str) -> torch.Generator:
@@ -190,6 +204,58 @@ def _sample(
                 yield _video_progress(done.step, done.num_steps, message, _pixels(done.preview))
             except EarlyStop as early:
                 return done.preview, early
+    finally:
+        steps.close()
+
+
+def _drawn_again(
+    request: GenerationRequest,
+    folder: RunFolder,
+    model: VideoModel,
+    device: torch.device | str,
+    picture: Path,
+) -> Generator[Progress, None, tuple[OrbitVideo, EarlyStop | None]]:
+    """Return the video of the same request with one redraw less, its weak views drawn again.
+
+    That request's run lies in the folder too, until the video is kept; with an early stop its
+    video is returned as it is by then, and the stop.
+    """
+    before = replace(request, redraws=request.redraws - 1, video_only=False)
+    with RunFolder.create(folder.file(DRAFT_NAME)) as draft:
+        steps = generate(before, draft, model, device, overwrite=True, picture=picture)
+        try:
+            report = yield from _as_video(steps)
+        except EarlyStop as early:
+            if not draft.done("orbit"):
+                raise
+            return read_orbit(draft.path), early
+        assert report is not None, "a draft goes on to its report"
+        orbit = read_orbit(draft.path).to(device)
+        views = sorted(view for run in report.weak() for view in run.views)
+        if views:
+            yield _video_progress(0, 1, f"drawing {len(views)} views again, which disagree")
+            field = Field.load(draft.file("field.safetensors")).to(device)
+            chance = stage_generator(request.seed, f"redraw {request.redraws}")
+            orbit = redraw(orbit, field, views, _critic(request, model), chance)
+            yield _video_progress(1, 1, "drew them again", _pixels(orbit))
+    return orbit, None
+
+
+def _as_video(
+    steps: Generator[Progress, None, Report | None],
+) -> Generator[Progress, None, Report | None]:
+    """Pass on a draft's progress as that of the video stage, which it is a part of."""
+    try:
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as finished:
+                return finished.value
+            try:
+                yield _video_progress(0, 1, f"first draft: {done.message}", done.preview)
+            except EarlyStop as early:
+                steps.throw(early)
+                raise
     finally:
         steps.close()
 

@@ -23,6 +23,8 @@ CLIP_FOV_RANGE_DEG = (5.0, 120.0)
 HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 CLIP_NAME, PICTURE_NAME = "source", "picture"
 """In a run folder: the visitor's own clip or picture, whatever it was called."""
+DRAFT_NAME = "draft"
+"""In a run folder, until its video is there: the run whose weak views are drawn again."""
 SEEN_NAME = "picture.png"
 """Beside the picture, once the run began: what was cut out of it, small."""
 MADE_WITH = "made_with"
@@ -30,6 +32,7 @@ MADE_WITH = "made_with"
 TEXTURE_SIZES = (512, 1024, 2048, 4096)
 FACES_RANGE = (1_000, 200_000)
 TRIES_RANGE = (1, 16)
+REDRAWS_RANGE = (0, 8)
 RECAPTIONS = ("template", "none")
 """How a prompt is put into a large model's own style; the name of a language model is a third."""
 MAX_REVISION_CHARACTERS = 100
@@ -83,6 +86,9 @@ class GenerationRequest:
     """Stop when the orbit video is made."""
     distil: bool = True
     """Refine the field with the video model before the mesh is taken from it."""
+    redraws: int = 0
+    """How often, once all is made, the views that disagree with the rest are drawn again, and all
+    is made of the new video."""
     clip: str | None = None
     """SHA-256 of the visitor's own clip, which takes the place of a model's video; the prompt is
     then its name. None: the model draws the video."""
@@ -123,6 +129,9 @@ class GenerationRequest:
         _check_hash("picture", self.picture)
         if self.clip is not None and self.picture is not None:
             raise RequestError("both a clip and a picture are given; only one of them can be used")
+        _check_integer("redraws", self.redraws, *REDRAWS_RANGE)
+        if self.redraws and self.clip is not None:
+            raise RequestError("a clip of one's own was filmed; no view of it can be drawn again")
         if self.clip_elevation_deg is not None:
             self._settle_number("clip_elevation_deg", *CLIP_ELEVATION_RANGE_DEG)
         if self.clip_fov_deg is not None:

@@ -8,10 +8,28 @@ from pipelines.errors import InstallationError, RequestError
 from pipelines.jobs.estimate import fraction_done, seconds_left
 from pipelines.jobs.records import Job
 from pipelines.models.catalogue import ModelCard
+from pipelines.request import GenerationRequest
 from threed.run_folder import RunFolder
 from ui.desk import DOWNLOADS, Desk
 
+DEFAULT = GenerationRequest(prompt="-")
 MEASURE = "measure"
+
+
+def session_of(desk: Desk, key: object) -> str:
+    """Return a caller's session: that of the key, or a new one where none is given."""
+    if not key:
+        return desk.session(None)
+    session = desk.session(key)
+    if session != key:
+        raise RequestError("this key was not given out here; leave it empty to get one")
+    return session
+
+
+def standing_of(desk: Desk, job_id: object, key: object) -> dict[str, Any]:
+    """Return how a caller's job stands, with the id and the key that reach it."""
+    job = desk.job(job_id, key)
+    return {"job": job.id, "key": job.session, **standing(desk, job)}
 
 
 def standing(desk: Desk, job: Job) -> dict[str, Any]:

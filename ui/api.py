@@ -8,9 +8,10 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from pipelines.errors import RequestError
-from ui.answers import MEASURE
+from ui.answers import DEFAULT, MEASURE
 from ui.desk import Desk
-from ui.endpoints import DEFAULT, Endpoints
+from ui.endpoints import Endpoints
+from ui.upload_endpoints import UploadEndpoints
 from ui.uploads import CLIP_TITLE
 from ui.words import sentence
 
@@ -23,14 +24,14 @@ def add_api(desk: Desk) -> None:
     endpoints = Endpoints(desk)
     for function in (
         *(endpoints.submit, endpoints.status, endpoints.cancel, endpoints.stop),
-        *(endpoints.resume, endpoints.build_3d, endpoints.jobs, endpoints.models),
-        *(endpoints.share, endpoints.rename, endpoints.delete),
+        *(endpoints.resume, endpoints.build_3d, endpoints.redraw),
+        *(endpoints.share, endpoints.rename, endpoints.delete, endpoints.jobs, endpoints.models),
     ):
         gr.api(_in_words(function), api_name=function.__name__, **OPEN)
-    _add_with_files(endpoints)
+    _add_with_files(endpoints, UploadEndpoints(desk))
 
 
-def _add_with_files(endpoints: "Endpoints") -> None:
+def _add_with_files(endpoints: Endpoints, uploads: UploadEndpoints) -> None:
     """Add the endpoints that take or give files, which only components can."""
     with gr.Row(visible=False):
         clip = gr.File(label="clip", type="filepath")
@@ -58,7 +59,7 @@ def _add_with_files(endpoints: "Endpoints") -> None:
         file = gr.File(label="file")
         trigger = gr.Button()
     trigger.click(
-        _in_words(endpoints.video_to_3d),
+        _in_words(uploads.video_to_3d),
         [clip, name, elevation_deg, fov_deg, texture_size, max_faces, key, max_mb],
         answer,
         api_name="video_to_3d",
@@ -66,7 +67,7 @@ def _add_with_files(endpoints: "Endpoints") -> None:
     )
     drawing = [picture, prompt, seed, model, height_deg, num_frames, num_steps, guidance_scale]
     trigger.click(
-        _in_words(endpoints.picture_to_3d),
+        _in_words(uploads.picture_to_3d),
         [*drawing, texture_size, max_faces, video_only, key, max_mb],
         answer,
         api_name="picture_to_3d",

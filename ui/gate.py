@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui.desk import NOT_YOURS
 from ui.endpoints import Endpoints
 from ui.events import NO_EVENT, check_event
+from ui.upload_endpoints import UploadEndpoints
 from ui.words import sentence
 
 API_PATH = "/gradio_api/"
@@ -41,7 +42,7 @@ class Gate:
         self.uploads = uploads.resolve()
         self.parameters = {
             name: list(inspect.signature(function).parameters.values())[1:]
-            for name, function in vars(Endpoints).items()
+            for name, function in [*vars(Endpoints).items(), *vars(UploadEndpoints).items()]
             if not name.startswith("_")
         }
 

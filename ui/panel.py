@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines.jobs.records import Job
+from threed.report import Report
 from threed.run_folder import RunFolder
 from ui.copies import file_stem
 from ui.cost import mesh_seconds
@@ -16,6 +17,7 @@ from ui.downloads import downloads_html
 from ui.gallery import PAGE_SIZE, gallery_html
 from ui.live import latest_stage
 from ui.progress import known_html, seen_html, status_html
+from ui.redraws import redraw_button
 from ui.report import report_html
 from ui.steps import empty_steps, film_html, mesh_html, variations_html
 from ui.tongues import Language, say
@@ -183,7 +185,10 @@ def _job_values(
         another_viewer=visit.another_viewer,
     )
     tiles = [(other, *_film(desk, other)) for other in batch]
-    report = report_html(desk.report_text(job), folder, language)
+    text = desk.report_text(job)
+    found = None if text is None else Report.from_json(text)
+    mend = redraw_button(job, found, measured, language) if found and mine else ""
+    report = report_html(found, folder, language, mend)
     values = [
         _html(status),
         _html(variations_html(tiles, job.id, language)),

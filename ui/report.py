@@ -14,16 +14,24 @@ from ui.words import listing, measured, megabytes
 THUMB, STRIP, TEXTURE = 64, 384, 128
 
 
-def report_html(text: str | None, folder: Path, language: Language = "en") -> str:
-    """Return a report (the JSON of report.json) with its run's pictures; nothing for None."""
-    if text is None:
+def report_html(
+    report: Report | None, folder: Path, language: Language = "en", mend: str = ""
+) -> str:
+    """Return a report with its run's pictures; nothing for None.
+
+    Args:
+        report: The findings.
+        folder: The run's.
+        language: The visitor's.
+        mend: HTML of what can be done about weak views.
+    """
+    if report is None:
         return ""
-    report = Report.from_json(text)
     worst, best = report.worst_view, report.psnr.index(max(report.psnr))
     return (
         f'<section class="section"><h3>{say(language, "report")}</h3>'
         f'<p class="verdict">{html.escape(verdict_words(report, language))}</p>'
-        f"{_views_chart(report, folder, language)}"
+        f"{mend}{_views_chart(report, folder, language)}"
         '<div class="pairs">'
         f"{_strip(folder, worst, 'worst_view', language)}"
         f"{_strip(folder, best, 'best_view', language)}"

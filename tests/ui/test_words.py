@@ -176,7 +176,7 @@ def test_nothing_that_a_visitor_or_a_model_says_becomes_markup() -> None:
         status_html(job(state="failed", message=HOSTILE), {}),
         known_html(hostile),
         known_html(job(known=KnownThings(familiar=True, names=(HOSTILE,)))),
-        report_html(report.to_json(), Path("/nowhere")),
+        report_html(report, Path("/nowhere")),
         film_html(hostile, NASTY, None, "en"),
         mesh_html(hostile, video=NASTY, mesh=NASTY, preview=None, cost="", language="en"),
         mesh_html(hostile, video=NASTY, mesh=None, preview=None, cost=HOSTILE, language="en"),
