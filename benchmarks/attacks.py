@@ -34,7 +34,9 @@ ENDPOINTS = {
     "jobs": ["y" * 22, ""],
     "models": [],
     "build_3d": ["x" * 22, "y" * 22, 1024, 20000, True],
+    "redraw": ["x" * 22, "y" * 22],
     "video_to_3d": [None, "a mug", "measure", 40, 1024, 20000, ""],
+    "picture_to_3d": [None, "a mug", 7, "", 15, 24, 0, 0, 1024, 20000, True, "", 0],
     "export": ["x" * 22, "y" * 22, "obj"],
     "share": ["x" * 22, "y" * 22, True],
     "rename": ["x" * 22, "y" * 22, "mine"],
@@ -161,9 +163,10 @@ def _swallowed(chance: random.Random, target: Target) -> Shot:
     """A file that is not what it seems, uploaded and then handed in."""
     file = {"path": UPLOADED, "meta": {"_type": "gradio.FileData"}}
     data = chance.choice(WICKED)
-    if chance.random() < 0.5:
-        values = [file, *ENDPOINTS["video_to_3d"][1:]]
-        return Shot(path="/gradio_api/run/video_to_3d", body=_json({"data": values}), upload=data)
+    if chance.random() < 0.6:
+        name = chance.choice(("video_to_3d", "picture_to_3d"))
+        values = [file, *ENDPOINTS[name][1:]]
+        return Shot(path=f"/gradio_api/run/{name}", body=_json({"data": values}), upload=data)
     takers = [number for number, count in target.events.items() if count == 2] or [0]
     body = {"data": [None, file], "fn_index": chance.choice(takers), "session_hash": "a"}
     return Shot(path="/gradio_api/run/predict", body=_json(body), upload=data)

@@ -22,6 +22,7 @@ class ClipForm:
     clip: gr.File
     fov_deg: gr.Number
     build: gr.Button
+    cost: gr.HTML
 
 
 def build_clip_form() -> ClipForm:
@@ -35,7 +36,7 @@ def build_clip_form() -> ClipForm:
         elem_id="clip-fov",
     )
     build = gr.Button(label("build_clip"), variant="primary", elem_id="build-clip")
-    return ClipForm(clip=clip, fov_deg=fov_deg, build=build)
+    return ClipForm(clip=clip, fov_deg=fov_deg, build=build, cost=gr.HTML(elem_classes="cost"))
 
 
 def clip_request(

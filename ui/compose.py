@@ -1,6 +1,6 @@
 """The form: what to make and how, and the requests that its values amount to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pipelines.request import (
     NUM_SEEDS,
     GenerationRequest,
 )
-from ui.clips import ClipForm, build_clip_form
+from ui.clips import ClipForm, build_clip_form, clip_request
 from ui.mesh_settings import build_mesh_settings
 from ui.own_picture import ROLL_DICE, PictureForm, build_picture_form
 from ui.tongues import label
@@ -48,6 +48,10 @@ class Form:
     clip: ClipForm
     picture: PictureForm | None
     """None where no model that runs here takes pictures."""
+
+    def costs(self) -> list[gr.HTML]:
+        """Return where it stands what each kind of wish will cost, in the order of `wishes`."""
+        return [self.cost, self.clip.cost, *([self.picture.cost] if self.picture else [])]
 
 
 def build_form() -> Form:
@@ -108,7 +112,7 @@ def _words() -> tuple[gr.Textbox, gr.Number, gr.Radio, gr.Checkbox, gr.Button, g
         )
     straight = gr.Checkbox(False, label=label("straight"), elem_id="straight")
     generate = gr.Button(label("make"), variant="primary", elem_id="generate")
-    cost = gr.HTML(elem_id="cost")
+    cost = gr.HTML(elem_id="cost", elem_classes="cost")
     return prompt, seed, variations, straight, generate, cost
 
 
@@ -229,6 +233,28 @@ def picture_request(
     model = model if model in models else models[0]
     (request,) = read_requests(title, seed, "1", False, model, *settings)
     return replace(request, picture=sha256)
+
+
+def wishes(
+    values: Sequence[Any], takers: Sequence[str]
+) -> list[Callable[[], list[GenerationRequest]]]:
+    """Return what gives the requests that the form amounts to by words, by a clip, by a picture.
+
+    Each may raise RequestError; nobody has to have typed or chosen anything yet.
+
+    Args:
+        values: Of `Form.inputs`.
+        takers: The models that take pictures; none where the form has no place for one.
+    """
+    prompt = values[0] if (values[0] or "").strip() else "-"
+    some, unread = Path("-"), "0" * 64
+    kinds: list[Callable[[], list[GenerationRequest]]] = [
+        lambda: read_requests(prompt, *values[1:]),
+        lambda: [clip_request(some, unread, None, values)],
+    ]
+    if takers:
+        kinds.append(lambda: [picture_request(some, unread, None, 0, takers, values)])
+    return kinds
 
 
 def form_values(request: GenerationRequest) -> list[Any]:

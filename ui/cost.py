@@ -29,6 +29,8 @@ def cost_html(
     )
     seconds = sum(expected_seconds(request, measured) for request in requests)
     key = "cost_video" if requests[0].video_only else "cost_straight"
+    if requests[0].clip is not None:
+        key = "cost_mesh"
     cost = say(language, key, count=count, time=roughly(seconds, language))
     words = [cost, _start(standing, language), mesh_size(requests[0], language)]
     return f"<p>{' · '.join(html.escape(word) for word in words)}</p>"

@@ -4,13 +4,14 @@ import html
 from pathlib import Path
 
 from pipelines.jobs.records import Job
+from pipelines.request import SEEN_NAME
 from threed.run_folder import RunFolder
 from ui.pictures import thumbnail
 from ui.tongues import Language, say
 from ui.words import button
 
 PAGE_SIZE = 12
-THUMB = 160
+THUMB, INSET = 160, 44
 MAX_TITLE = 120
 
 
@@ -39,6 +40,9 @@ def _card(job: Job, folder: Path, shown: bool, language: Language) -> str:
     title = html.escape(job.title)
     look = html.escape(say(language, "look", title=job.title))
     picture = thumbnail(folder / "images" / "000.png", THUMB)
+    if job.request.picture is not None:
+        # What it was made of, in the corner of what was made or, until then, instead.
+        picture += thumbnail(folder / SEEN_NAME, INSET if picture else THUMB)
     if not picture:
         picture = '<span class="waiting" aria-hidden="true">…</span>'
     marks = ' aria-current="true"' if shown else ""

@@ -19,6 +19,7 @@ class PictureForm:
     words: gr.Textbox
     seed: gr.Number
     make: gr.Button
+    cost: gr.HTML
     models: tuple[str, ...]
     """Names of the models that take a picture and run here; the first is the usual one."""
 
@@ -44,7 +45,8 @@ def build_picture_form(models: tuple[str, ...]) -> PictureForm:
         dice = gr.Button(label("dice"), elem_classes="dice", min_width=0, scale=0)
         dice.click(None, None, seed, js=ROLL_DICE, api_visibility="private")
     make = gr.Button(label("make"), variant="primary", elem_id="make-picture")
-    return PictureForm(picture=picture, words=words, seed=seed, make=make, models=models)
+    cost = gr.HTML(elem_classes="cost")
+    return PictureForm(picture=picture, words=words, seed=seed, make=make, cost=cost, models=models)
 
 
 def _where_it_lies(payload: ImageData | None) -> str | None:

@@ -20,7 +20,14 @@ from pipelines.request import GenerationRequest
 from ui.actions import act
 from ui.api import add_api
 from ui.clips import clip_request
-from ui.compose import Form, build_form, form_values, picture_request, read_requests
+from ui.compose import (
+    Form,
+    build_form,
+    form_values,
+    picture_request,
+    read_requests,
+    wishes,
+)
 from ui.cost import cost_html
 from ui.desk import Desk
 from ui.mesh_settings import NUM_FIELDS
@@ -213,17 +220,16 @@ class Clerk:
         act(self.desk, visit, {"act": "search", "text": words}, ())
         return self.look(visit)
 
-    def cost(self, visit: Visit, *values: Any) -> str:
-        """Return what the form's wishes will cost; nothing while they cannot be used."""
-        # Nobody has typed yet and wants to know all the same.
-        prompt = values[0] if (values[0] or "").strip() else "-"
-        try:
-            requests = read_requests(prompt, *values[1:])
-            return cost_html(
-                requests, self.desk.store.stage_seconds(), self.desk.standing(), visit.language
-            )
-        except RequestError:
-            return ""
+    def costs(self, takers: Sequence[str], visit: Visit, *values: Any) -> list[str]:
+        """Return what each kind of wish will cost; nothing for one that cannot be had."""
+        measured, standing = self.desk.store.stage_seconds(), self.desk.standing()
+        says = []
+        for wish in wishes(values, takers):
+            try:
+                says.append(cost_html(wish(), measured, standing, visit.language))
+            except RequestError:
+                says.append("")
+        return says
 
     def restore(self, visit: Visit, path: str | None) -> list[Any]:
         """Put the settings that a dropped file was made with into the form."""
@@ -275,6 +281,9 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
     always = {**quiet, "trigger_mode": "multiple"}
     inputs = list(form.inputs)
 
+    def costs(visit: Visit, *values: Any) -> list[str]:
+        return clerk.costs(form.picture.models if form.picture else (), visit, *values)
+
     def press(event: gr.EventData, visit: Visit, *values: Any) -> list[Any]:
         pressed = event._data if isinstance(event._data, dict) else {}
         return clerk.act(visit, list(values), pressed)
@@ -285,14 +294,14 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
         [parts.session, parts.heading, *shown],
         js=ARRIVAL,
         **quiet,
-    ).then(clerk.cost, [parts.visit, *inputs], form.cost, **quiet)
+    ).then(costs, [parts.visit, *inputs], form.costs(), **quiet)
     for asked in (form.generate.click, form.prompt.submit):
         asked(
             clerk.generate,
             [parts.session, parts.visit, *inputs],
             [parts.session, form.error, *shown],
             **quiet,
-        ).then(clerk.cost, [parts.visit, *inputs], form.cost, js=SHOW_PANEL, **quiet)
+        ).then(costs, [parts.visit, *inputs], form.costs(), js=SHOW_PANEL, **quiet)
     clip = form.clip
     clip.build.click(
         clerk.clip,
@@ -320,12 +329,12 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
     )
     panel.timer.tick(clerk.look, parts.visit, shown, **quiet)
     # Whenever a job comes or goes the queue is another.
-    panel.gallery.change(clerk.cost, [parts.visit, *inputs], form.cost, **quiet)
+    panel.gallery.change(costs, [parts.visit, *inputs], form.costs(), **quiet)
     gr.on(
         # A State holds the model where there is but one to choose.
         [getattr(part, "change") for part in inputs if not isinstance(part, gr.State)],  # noqa: B009
-        clerk.cost,
+        costs,
         [parts.visit, *inputs],
-        form.cost,
+        form.costs(),
         **{**quiet, "trigger_mode": "always_last"},
     )

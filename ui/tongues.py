@@ -87,6 +87,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     # What it will cost.
     "cost_video": ("{count} in {time}", "{count}，{time}"),
     "cost_straight": ("{count} with mesh in {time}", "{count}（含网格），{time}"),
+    "cost_mesh": ("the mesh in {time}", "网格，{time}"),
     "one_video": ("1 video", "1 个视频"),
     "many_videos": ("{number} videos", "{number} 个视频"),
     "mesh_size": ("mesh file about {size}", "网格文件约 {size}"),

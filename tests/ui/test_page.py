@@ -19,11 +19,12 @@ from pipelines.jobs.store import JobStore
 from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.models.embedded_card import EmbeddedCard
-from pipelines.request import FRAMES_RANGE, GenerationRequest
+from pipelines.request import FRAMES_RANGE, SEEN_NAME, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
 from tests.threed.test_picture import BOX, drawn, save
 from ui.compose import build_form, form_values, read_requests
 from ui.desk import Desk
+from ui.gallery import gallery_html
 from ui.mesh_settings import NUM_FIELDS
 from ui.page import Clerk, build_page
 from ui.panel import Visit, panel_values
@@ -216,6 +217,12 @@ def test_a_picture_is_handed_in_and_an_upload_goes_whatever_comes_of_it(
     said, *fields = clerk.act(visit, form, {"act": "again", "job": job.id})[1:15]
     assert "choose the picture again" in said["value"]
     assert fields[1:] == form_values(job.request)[1:]
+    # The gallery shows the picture until there is something that was made of it.
+    seen = desk.store.folder(job) / SEEN_NAME
+    save(seen, drawn((9, 9, 9, 255)))
+    gallery = gallery_html([(job, seen.parent)], False, None, "en", "")
+    assert gallery.count("<img") == 1
+    assert 'class="waiting"' not in gallery
 
 
 def test_without_a_model_that_takes_pictures_the_form_has_no_place_for_one(
@@ -228,6 +235,28 @@ def test_without_a_model_that_takes_pictures_the_form_has_no_place_for_one(
         assert (form.picture is not None) is takes
         if form.picture is not None:
             assert form.picture.models == ("embedded",)
+
+
+def test_every_kind_of_wish_says_its_cost_before_anybody_has_chosen_a_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmbeddedCard, "image", True)
+    with gr.Blocks():
+        form = build_form()
+    clerk, visit = Clerk(desk), Visit(key=desk.session(None))
+    values = form_values(GenerationRequest(prompt="a", video_only=True))
+    assert len(form.costs()) == 3
+    for takers, number in (((), 2), (("embedded",), 3)):
+        words, clip, *picture = clerk.costs(takers, visit, "", *values[1:])
+        assert len([words, clip, *picture]) == number
+        assert "1 video in" in words
+        assert "the mesh in" in clip
+        assert all("1 video in" in says for says in picture)
+    # What cannot be asked for costs nothing, and the mesh's settings are a clip's alone.
+    values[5] = 7
+    words, clip, picture = clerk.costs(("embedded",), visit, *values)
+    assert (words, picture) == ("", "")
+    assert "the mesh in" in clip
 
 
 def test_a_share_shows_results_without_a_press_that_changes_them(desk: Desk) -> None:

@@ -1,0 +1,104 @@
+"""Measures what drawing the views again that disagree does to them, and to the field.
+
+    python -m benchmarks.redraw CORPUS [--objects 10] [--views 5] [--json out.json]
+
+CORPUS holds GLB files with a `captions.csv`, the ones that the embedded model was trained on. The
+model draws the orbit of an object from its name, a field is fitted, and those of the views that
+agree least with it are drawn again and the field is fitted anew. Weak views and field are judged
+against the object itself, rendered from the same cameras, and against each other; dB in the box.
+"""
+
+import argparse
+import json
+import math
+import statistics
+from pathlib import Path
+
+import torch
+
+from benchmarks.distillation import SIZE, Subject, draw_rows, orbit_of, subject_of
+from benchmarks.reconstruction import field_of, render_truth
+from pipelines.generate import DENOISE_STEPS, stage_generator
+from pipelines.models.catalogue import load_model
+from pipelines.models.protocol import VideoModel
+from pipelines.redraw import redraw
+from threed.cameras import orbit_cameras
+from threed.errors import ReconstructionError
+from threed.field import Field
+from threed.fit import FitConfig, fit
+from threed.metrics import psnr_in_box
+from threed.orbit import OrbitVideo
+from threed.render import render_views
+
+ELEVATION_DEG = 15.0
+COLUMNS = (
+    "weak before",
+    "weak after",
+    "field before",
+    "field after",
+    "agree before",
+    "agree after",
+)
+ROW = "{:24s}" + " {:>12s}" * len(COLUMNS)
+
+
+def measure(subject: Subject, model: VideoModel, num_views: int) -> dict[str, float]:
+    """Return an object's figures by `COLUMNS`."""
+    cameras = orbit_cameras(24, size=SIZE, elevation=math.radians(ELEVATION_DEG))
+    truth = render_truth(subject.mesh, cameras, "normals")
+    orbit = orbit_of(subject, "generated", model)
+
+    def fitted(orbit: OrbitVideo) -> Field:
+        return field_of(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
+
+    def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
+        return model.denoise(clip, sigma, subject.request, generator, num_steps=DENOISE_STEPS)
+
+    field = fitted(orbit)
+    views = psnr_in_box(render_views(field, cameras), orbit).argsort()[:num_views].tolist()
+    drawn = redraw(orbit, field, views, denoise, stage_generator(0, "redraw 1"))
+    figures = {}
+    for when, clip, its in (("before", orbit, field), ("after", drawn, fitted(drawn))):
+        seen = render_views(its, cameras)
+        figures[f"weak {when}"] = float(psnr_in_box(clip, truth)[views].mean())
+        figures[f"field {when}"] = float(psnr_in_box(seen, truth).mean())
+        figures[f"agree {when}"] = float(psnr_in_box(seen, clip).mean())
+    return figures
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", type=Path, help="folder with captions.csv and GLBs")
+    parser.add_argument("--objects", type=int, default=10, help="how many objects")
+    parser.add_argument("--seed", type=int, default=0, help="which objects")
+    parser.add_argument("--views", type=int, default=5, help="views drawn again")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    return parser
+
+
+def main() -> None:
+    """Print a line an object, then the means."""
+    arguments = build_parser().parse_args()
+    model = load_model("embedded", "cpu")
+    print(ROW.format("object", *COLUMNS))
+    rows: dict[str, dict[str, float]] = {}
+    for row in draw_rows(
+        arguments.corpus, list(model.known_names), arguments.objects, arguments.seed
+    ):
+        subject = subject_of(arguments.corpus, row)
+        prompt = subject.request.prompt
+        try:
+            figures = rows[prompt] = measure(subject, model, arguments.views)
+        except ReconstructionError as error:
+            print(f"{prompt:24s} left out: {error}", flush=True)
+            continue
+        print(ROW.format(prompt, *(f"{figures[name]:.2f}" for name in COLUMNS)), flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=1))
+    means = [statistics.fmean(figures[name] for figures in rows.values()) for name in COLUMNS]
+    print(ROW.format(f"mean of {len(rows)}", *(f"{mean:.2f}" for mean in means)))
+
+
+if __name__ == "__main__":
+    main()
