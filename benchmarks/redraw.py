@@ -1,11 +1,11 @@
 """Measures what drawing the views again that disagree does to them, and to the field.
 
-    python -m benchmarks.redraw CORPUS [--objects 10] [--views 5] [--json out.json]
+    python -m benchmarks.redraw CORPUS [--objects 10] [--json out.json]
 
 CORPUS holds GLB files with a `captions.csv`, the ones that the embedded model was trained on. The
-model draws the orbit of an object from its name, a field is fitted, and those of the views that
-agree least with it are drawn again and the field is fitted anew. Weak views and field are judged
-against the object itself, rendered from the same cameras, and against each other; dB in the box.
+model draws the orbit of an object from its name, a field is fitted, the views that a report would
+offer to draw again are, and the field is fitted anew. These views and the field are judged against
+the object itself, rendered from the same cameras, and against each other; dB in the box.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from threed.fit import FitConfig, fit
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
 from threed.render import render_views
+from threed.report import doubtful_views
 
 ELEVATION_DEG = 15.0
 COLUMNS = (
@@ -42,8 +43,8 @@ COLUMNS = (
 ROW = "{:24s}" + " {:>12s}" * len(COLUMNS)
 
 
-def measure(subject: Subject, model: VideoModel, num_views: int) -> dict[str, float]:
-    """Return an object's figures by `COLUMNS`."""
+def measure(subject: Subject, model: VideoModel) -> dict[str, float] | None:
+    """Return an object's figures by `COLUMNS`; None where no view is in doubt."""
     cameras = orbit_cameras(24, size=SIZE, elevation=math.radians(ELEVATION_DEG))
     truth = render_truth(subject.mesh, cameras, "normals")
     orbit = orbit_of(subject, "generated", model)
@@ -55,7 +56,9 @@ def measure(subject: Subject, model: VideoModel, num_views: int) -> dict[str, fl
         return model.denoise(clip, sigma, subject.request, generator, num_steps=DENOISE_STEPS)
 
     field = fitted(orbit)
-    views = psnr_in_box(render_views(field, cameras), orbit).argsort()[:num_views].tolist()
+    views = doubtful_views(psnr_in_box(render_views(field, cameras), orbit).tolist())
+    if not views:
+        return None
     drawn = redraw(orbit, field, views, denoise, stage_generator(0, "redraw 1"))
     figures = {}
     for when, clip, its in (("before", orbit, field), ("after", drawn, fitted(drawn))):
@@ -72,7 +75,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("corpus", type=Path, help="folder with captions.csv and GLBs")
     parser.add_argument("--objects", type=int, default=10, help="how many objects")
     parser.add_argument("--seed", type=int, default=0, help="which objects")
-    parser.add_argument("--views", type=int, default=5, help="views drawn again")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     return parser
 
@@ -89,10 +91,14 @@ def main() -> None:
         subject = subject_of(arguments.corpus, row)
         prompt = subject.request.prompt
         try:
-            figures = rows[prompt] = measure(subject, model, arguments.views)
+            figures = measure(subject, model)
         except ReconstructionError as error:
             print(f"{prompt:24s} left out: {error}", flush=True)
             continue
+        if figures is None:
+            print(f"{prompt:24s} has nothing to draw again", flush=True)
+            continue
+        rows[prompt] = figures
         print(ROW.format(prompt, *(f"{figures[name]:.2f}" for name in COLUMNS)), flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(rows, indent=1))

@@ -231,9 +231,9 @@ def _drawn_again(
             return read_orbit(draft.path), early
         assert report is not None, "a draft goes on to its report"
         orbit = read_orbit(draft.path).to(device)
-        views = sorted(view for run in report.weak() for view in run.views)
+        views = report.doubtful()
         if views:
-            yield _video_progress(0, 1, f"drawing {len(views)} views again, which disagree")
+            yield _video_progress(0, 1, f"drawing the {len(views)} views again that agree least")
             field = Field.load(draft.file("field.safetensors")).to(device)
             chance = stage_generator(request.seed, f"redraw {request.redraws}")
             orbit = redraw(orbit, field, views, _critic(request, model), chance)

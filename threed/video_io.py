@@ -221,6 +221,13 @@ def _read_video(
     return count, choice
 
 
+def film_pictures(path: Path) -> Iterator[Image.Image]:
+    """Yield the frames of an MP4 that `write_mp4` wrote, one after another."""
+    with _open(path, "mp4") as container:
+        for frame in container.decode(container.streams.video[0]):
+            yield frame.to_image()
+
+
 def _open(path: Path, container_format: str) -> InputContainer:
     container = av.open(str(path), format=container_format, options={"protocol_whitelist": "file"})
     if not container.streams.video:

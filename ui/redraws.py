@@ -25,7 +25,7 @@ def redraw(desk: Desk, job_id: object, session: object) -> str:
     text = desk.report_text(job)
     if text is None or job.is_live:
         raise RequestError("this job has no finished mesh, whose views could be judged")
-    if not Report.from_json(text).weak():
+    if not Report.from_json(text).doubtful():
         raise RequestError("no view of this one disagrees with the rest")
     return desk.submit(again(job.request), job.session, RunFolder(desk.store.folder(job)).path)
 
@@ -39,7 +39,7 @@ def redraw_button(
     job: Job, report: Report, measured: dict[Stage, list[float]], language: Language
 ) -> str:
     """Return the button that draws a job's weak views again; nothing where it cannot be done."""
-    weak = sum(len(run.views) for run in report.weak())
+    weak = len(report.doubtful())
     most = REDRAWS_RANGE[1]
     if not weak or job.is_live or job.request.clip is not None or job.request.redraws >= most:
         return ""

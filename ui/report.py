@@ -6,7 +6,7 @@ from pathlib import Path
 from threed.file_size import BYTES_A_MB
 from threed.report import GOOD_PSNR, MAX_NAMED, POOR_PSNR, Report, WeakViews, view_numbers
 from threed.report_picture import bar_share, grade
-from ui.pictures import texture_picture, thumbnail
+from ui.pictures import film_frames, texture_picture, thumbnail
 from ui.progress import stage_label
 from ui.tongues import Language, say
 from ui.words import listing, measured, megabytes
@@ -60,7 +60,7 @@ def _weak_words(run: WeakViews, language: Language) -> str:
 
 
 def _views_chart(report: Report, folder: Path, language: Language) -> str:
-    bars = []
+    bars, frames = [], film_frames(folder / "orbit.mp4", THUMB)
     for index, psnr in enumerate(report.psnr):
         height = 100 * bar_share(psnr)
         says = say(language, "view_is", number=index + 1, psnr=f"{psnr:.1f}")
@@ -68,7 +68,7 @@ def _views_chart(report: Report, folder: Path, language: Language) -> str:
             says += f" · {say(language, f'side_{report.sides[index]}')}"
         says = html.escape(says)
         mark = " worst" if index == report.worst_view else ""
-        picture = thumbnail(folder / "images" / f"{index:03d}.png", THUMB)
+        picture = frames[index] if index < len(frames) else ""
         bars.append(
             f'<li class="{grade(psnr)}{mark}" title="{says}"><span class="unseen">{says}</span>'
             f'<i style="height:{height:.0f}%"></i>{picture}</li>'

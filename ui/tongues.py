@@ -199,8 +199,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "View {views} ({sides}) disagrees with the rest ({psnr} dB).",
         "视角 {views}（{sides}）与其余不符（{psnr} dB）。",
     ),
-    "redraw": ("Draw these {number} views again", "重画这 {number} 个视角"),
-    "redraw_one": ("Draw this view again", "重画这个视角"),
+    "redraw": ("Draw the {number} weakest views again", "重画最弱的 {number} 个视角"),
+    "redraw_one": ("Draw the weakest view again", "重画最弱的视角"),
     "redraw_is": (
         "keeps the others, and this one; {time}",
         "其余视角不变，当前作品保留；{time}",

@@ -91,7 +91,7 @@ def test_a_run_goes_on_from_the_finished_one_and_comes_out_as_if_made_in_one(
     ran: Path, tmp_path: Path
 ) -> None:
     report = Report.from_json((ran / "report.json").read_text())
-    weak = [view for run in report.weak() for view in run.views]
+    weak = report.doubtful()
     assert set(SPOILT) <= set(weak)
     again = replace(BALL, redraws=1, video_only=True)
     for name in ("gone on", "in one"):
@@ -115,7 +115,7 @@ def test_a_run_goes_on_from_the_finished_one_and_comes_out_as_if_made_in_one(
     with RunFolder.create(tmp_path / "in one") as folder:
         list(generate(replace(again, video_only=False), folder, ForgetfulModel()))
     mended = Report.from_json((tmp_path / "in one" / "report.json").read_text())
-    assert not mended.weak()
+    assert not mended.doubtful()
     assert mended.mean_psnr > report.mean_psnr + 1
 
 
