@@ -50,6 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     flow.add_argument("--captions", type=int, default=12, help="captions an object")
     flow.add_argument("--recoloured", type=int, default=2, help="painted copies an object")
+    flow.add_argument(
+        "--pictures", type=float, default=0.2, help="share of the clips that are given a picture"
+    )
     flow.add_argument("--sheet-steps", type=int, default=1000, help="steps between sample sheets")
     flow.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is all")
     flow.add_argument("--seed", type=int, default=0)
@@ -163,7 +166,7 @@ def run_transformer(args: argparse.Namespace) -> None:
         transformer,
         bank,
         config,
-        ClipConfig(),
+        ClipConfig(give_picture=args.pictures),
         args.out / "state.safetensors",
         compile_model=args.device != "cpu" if args.compile is None else args.compile,
         seed=args.seed,
