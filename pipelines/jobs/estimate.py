@@ -8,16 +8,16 @@ from pipelines.request import GenerationRequest
 from threed.progress import STAGES, Stage
 
 TYPICAL_SECONDS: dict[Stage, float] = {
-    "video": 3.6,
-    "field": 16.0,
-    "distillation": 5.5,
-    "mesh": 1.8,
-    "texture": 4.4,
-    "report": 1.5,
+    "video": 2.1,
+    "field": 11.0,
+    "distillation": 2.0,
+    "mesh": 1.5,
+    "texture": 2.9,
+    "report": 1.0,
 }
 """Believed of a machine that has finished no run yet; a job's first stages soon say how far from
 the truth that is, for what counts is how the stages compare."""
-KNOWN_SECONDS, UNKNOWN_SECONDS = 6.0, 1.5
+KNOWN_SECONDS, UNKNOWN_SECONDS = 6.0, 0.9
 """For how long a job must run until its own pace counts as much as what is believed of the machine,
 where it has finished runs and where it has not."""
 PACE_SHARE = 0.15
@@ -25,6 +25,9 @@ PACE_SHARE = 0.15
 MARKS: dict[Stage, tuple[float, ...]] = {"mesh": (0.0, 0.25, 1.0), "texture": (0.0, 0.5, 0.98, 1.0)}
 """The share of its time that lies behind each step of a stage whose few steps are unlike."""
 USUAL_FRAMES, USUAL_STEPS, USUAL_TEXTURE, USUAL_FACES = 24, 8, 1024, 20_000
+FILMED: dict[Stage, float] = {"video": 4.5, "field": 2.7}
+"""What a clip of somebody's own costs in such stages, where its cameras have to be found first and
+its larger frames have their light in them."""
 
 
 def planned_stages(job: Job) -> tuple[Stage, ...]:
@@ -51,9 +54,10 @@ def relative_work(request: GenerationRequest) -> dict[Stage, float]:
         # Half a denoising of a video that is there already; seldom is it not.
         steps = 0.5
     texels = (request.texture_size / USUAL_TEXTURE) ** 2
+    filmed = FILMED if request.clip is not None else {}
     return {
-        "video": 0.2 + 0.8 * frames * steps,
-        "field": 1.0,
+        "video": filmed.get("video", 0.2 + 0.8 * frames * steps),
+        "field": filmed.get("field", 1.0),
         "distillation": 0.5 + 0.5 * frames,
         "mesh": 0.4 + 0.6 * request.max_faces / USUAL_FACES,
         "texture": 0.7 + 0.3 * texels,

@@ -137,3 +137,15 @@ def test_a_preview_is_a_small_picture_of_the_same_colours(num_frames: int, side:
     assert image.shape == ((2 * tile, 4 * tile, 3) if num_frames >= 8 else (tile, tile, 3))
     assert np.abs(image.astype(int) - (200, 80, 40)).max() <= 4
     assert len(data) < 60_000
+
+
+def test_what_a_filmed_clip_taught_holds_for_a_drawn_one_and_the_other_way_round() -> None:
+    drawn = GenerationRequest(prompt="a")
+    filmed = GenerationRequest(prompt="a", clip="0" * 64)
+    work = relative_work(filmed)
+    # A run's seconds are kept as those of the usual settings.
+    kept: dict[Stage, list[float]] = {"video": [9.0 / work["video"]], "field": [27 / work["field"]]}
+    assert expected_seconds(filmed, kept, ("video", "field")) == pytest.approx(36.0)
+    usual = 9.0 / work["video"] + 27 / work["field"]
+    assert expected_seconds(drawn, kept, ("video", "field")) == pytest.approx(usual)
+    assert usual < 18.0
