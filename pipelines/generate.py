@@ -109,7 +109,8 @@ def generate(
                 f"the model drew no turn about one object: {reason}. The video is kept; try "
                 "another seed, more tries, or fewer words about anything but the object"
             )
-    shutil.rmtree(folder.file(DRAFT_NAME), ignore_errors=True)
+    if request.redraws:
+        shutil.rmtree(folder.file(DRAFT_NAME), ignore_errors=True)
     if request.video_only:
         return None
     # Read back even when it is at hand: the files are rounded to eight bits, and a run that was

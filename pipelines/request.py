@@ -23,7 +23,7 @@ CLIP_FOV_RANGE_DEG = (5.0, 120.0)
 HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 CLIP_NAME, PICTURE_NAME = "source", "picture"
 """In a run folder: the visitor's own clip or picture, whatever it was called."""
-DRAFT_NAME = "draft"
+DRAFT_NAME = ".draft"
 """In a run folder, until its video is there: the run whose weak views are drawn again."""
 SEEN_NAME = "picture.png"
 """Beside the picture, once the run began: what was cut out of it, small."""
