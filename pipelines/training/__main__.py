@@ -64,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--transformer", type=Path, required=True, help="folder of the state")
     export.add_argument("--preset", default="nano", choices=PRESET_NAMES)
     export.add_argument("--out", type=Path, default=Path("assets/models/embedded"))
+    export.add_argument("--earlier", type=Path, help="transformer of an edition to mix in")
+    export.add_argument("--earlier-share", type=float, default=0.3, help="how much of it (0.3)")
 
     score = commands.add_parser("evaluate", help="score the shipped model, write JSON and a sheet")
     score.add_argument("--model", type=Path, default=Path("assets/models/embedded"))
@@ -192,7 +194,15 @@ def run_export(args: argparse.Namespace) -> None:
     """Write the folder that `EmbeddedModel.load` reads."""
     from pipelines.training.export import export_model
 
-    export_model(args.dataset, args.autoencoder, args.transformer, args.preset, args.out)
+    export_model(
+        args.dataset,
+        args.autoencoder,
+        args.transformer,
+        args.preset,
+        args.out,
+        args.earlier,
+        args.earlier_share,
+    )
 
 
 def run_evaluate(args: argparse.Namespace) -> None:

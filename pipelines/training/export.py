@@ -40,7 +40,15 @@ SETTINGS = {
 }
 
 
-def export_model(dataset: Path, autoencoder: Path, training: Path, preset: str, out: Path) -> None:
+def export_model(
+    dataset: Path,
+    autoencoder: Path,
+    training: Path,
+    preset: str,
+    out: Path,
+    earlier: Path | None = None,
+    earlier_share: float = 0.0,
+) -> None:
     """Write weights in half precision, the known names with their features, and the checksums.
 
     Args:
@@ -49,6 +57,8 @@ def export_model(dataset: Path, autoencoder: Path, training: Path, preset: str, 
         training: Folder of the transformer's training state.
         preset: Name of the preset.
         out: Folder to write.
+        earlier: The transformer of an edition that is mixed in, see `export_average`.
+        earlier_share: How much of it.
     """
     out.mkdir(parents=True, exist_ok=True)
     save_model(load_autoencoder(autoencoder), out / "autoencoder.safetensors")
@@ -56,6 +66,8 @@ def export_model(dataset: Path, autoencoder: Path, training: Path, preset: str, 
         training / "state.safetensors",
         PRESETS[preset].transformer,
         out / "transformer.safetensors",
+        earlier,
+        earlier_share,
     )
     names, design_names, features = _known(dataset)
     pooled = TextEncoder().encode(names).pooled

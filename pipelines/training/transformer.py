@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
 from pipelines.training.optimiser import Optimiser, trapezoid
-from pipelines.video.checkpoint import save_model
+from pipelines.video.checkpoint import load_transformer, save_model
 from pipelines.video.diffusion import add_noise
 from pipelines.video.dit import DiT, DiTConfig
 from pipelines.video.precision import mixed_precision
@@ -140,10 +140,39 @@ def train_transformer(
         )
 
 
-def export_average(state: Path, config: DiTConfig, out: Path) -> None:
-    """Write the averaged weights of a training state as a model file in half precision."""
+def export_average(
+    state: Path,
+    config: DiTConfig,
+    out: Path,
+    earlier: Path | None = None,
+    earlier_share: float = 0.0,
+) -> None:
+    """Write the averaged weights of a training state as a model file in half precision.
+
+    Training that went on from an earlier edition to other things forgets some of what that knew;
+    between both lie weights that know either (Wortsman et al. 2022, "Robust fine-tuning").
+
+    Args:
+        state: Of the training.
+        config: The network's.
+        out: The file to write.
+        earlier: Weights of the edition that the training began with.
+        earlier_share: How much of these is mixed in.
+
+    Raises:
+        ValueError: The share lies outside [0, 1], or the editions' networks differ.
+    """
+    if not 0 <= earlier_share <= 1:
+        raise ValueError(f"earlier_share is {earlier_share}; it must lie in [0, 1]")
     model = DiT(config)
     optimiser = Optimiser(model, learning_rate=0.0, ema_decay=0.0)
     optimiser.load(state)
-    model.load_state_dict(optimiser.averaged_state())
+    weights = optimiser.averaged_state()
+    if earlier is not None:
+        before = load_transformer(earlier)
+        if before.config != config:
+            raise ValueError(f"{earlier} holds another network than the training state")
+        old = before.state_dict()
+        weights = {name: torch.lerp(new, old[name], earlier_share) for name, new in weights.items()}
+    model.load_state_dict(weights)
     save_model(model, out)

@@ -23,7 +23,7 @@ from pipelines.training.transformer import (
     train_transformer,
 )
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
-from pipelines.video.checkpoint import load_transformer
+from pipelines.video.checkpoint import load_transformer, save_model
 from pipelines.video.conditioning import RAY_CHANNELS
 from pipelines.video.dit import DiT, DiTConfig
 
@@ -118,6 +118,33 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     export_average(broken / "state.safetensors", CONFIG, broken / "model.safetensors")
     assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
     assert load_transformer(whole / "model.safetensors").config == CONFIG
+
+
+def test_an_edition_mixed_with_an_earlier_one_lies_as_far_between_them_as_asked(
+    tmp_path: Path,
+) -> None:
+    _train(tmp_path, 4)
+    state = tmp_path / "state.safetensors"
+    torch.manual_seed(1)
+    earlier = DiT(CONFIG)
+    save_model(earlier, tmp_path / "earlier.safetensors", torch.float32)
+
+    def written(share: float) -> dict[str, torch.Tensor]:
+        out = tmp_path / "model.safetensors"
+        export_average(state, CONFIG, out, tmp_path / "earlier.safetensors", share)
+        return load_transformer(out).state_dict()
+
+    new, quarter, old = written(0.0), written(0.25), written(1.0)
+    for name, parameter in earlier.state_dict().items():
+        assert_close(old[name], parameter, atol=1e-3, rtol=1e-3)
+        between = 0.75 * new[name] + 0.25 * old[name]
+        assert_close(quarter[name], between, atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="earlier_share is 2"):
+        written(2.0)
+    other = tmp_path / "other.safetensors"
+    save_model(DiT(replace(CONFIG, depth=2)), other, torch.float32)
+    with pytest.raises(ValueError, match="holds another network"):
+        export_average(state, CONFIG, tmp_path / "model.safetensors", other, 0.5)
 
 
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
