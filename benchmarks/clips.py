@@ -1,6 +1,6 @@
 """Films known meshes as a user would, finds the cameras, and says what not knowing them costs.
 
-    python benchmarks/clips.py FOLDER [--names spot cat] [--size 128] [--json out.json]
+    python -m benchmarks.clips FOLDER [--names spot cat] [--size 128] [--json out.json]
 
 FOLDER holds GLB files in the corpus's form. Each is filmed before a plain wall in every variation
 and written as a video file without cameras. `threed.source` reads it back; a field is fitted to its
@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from benchmarks.hand_held import hand_held, speckled
 from pipelines.training.meshes import PackedMesh, read_glb
 from pipelines.training.renders import render_mesh
 from threed.cameras import Cameras, look_at_origin, project
@@ -64,6 +65,8 @@ class Variation:
     """Deviation of the sensor's noise, sRGB in [0, 1]."""
     crf: int = 18
     """H.264's constant rate factor; 38 is poor."""
+    by_hand: bool = False
+    """Whether speed, height, distance, roll and aim wander, about a finely textured thing."""
 
 
 VARIATIONS = (
@@ -78,6 +81,8 @@ VARIATIONS = (
     Variation(name="unknown fov 55", fov_deg=55.0),
     Variation(name="noise", noise=6 / 255, told=True),
     Variation(name="low rate", crf=38, told=True),
+    Variation(name="by hand", by_hand=True, fov_deg=47.0),
+    Variation(name="by hand fov 28", by_hand=True, fov_deg=28.0),
 )
 
 
@@ -204,16 +209,23 @@ class Score:
         return ROW.format(self.mesh, self.variation, *cells, self.note)
 
 
-def measure(name: str, mesh: PackedMesh, variation: Variation, size: int, steps: int) -> Score:
+def measure(
+    name: str, mesh: PackedMesh, variation: Variation, config: SourceConfig, steps: int
+) -> Score:
     """Return what one film of one mesh loses."""
-    true = film_cameras(variation, turned(variation), seed=1)
+    if variation.by_hand:
+        mesh = speckled(mesh, seed=0)
+        fov_y = math.radians(variation.fov_deg)
+        true = hand_held(variation.num_frames, fov_y=fov_y, width=WIDTH, height=HEIGHT, seed=1)
+    else:
+        true = film_cameras(variation, turned(variation), seed=1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_film(path, render_truth(mesh, true), variation)
         poses = PoseConfig(fov_deg=variation.fov_deg if variation.told else None)
         start = time.process_time()
         try:
-            source = read_source(path, SourceConfig(size=size, poses=poses))
+            source = read_source(path, replace(config, poses=poses))
         except RequestError as error:
             words = str(error).replace(str(path), "clip")
             return Score(
@@ -276,11 +288,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of GLB files")
     parser.add_argument("--names", nargs="*", help="only these files, without .glb")
     parser.add_argument("--variations", nargs="*", help="only these")
+    parser.add_argument(
+        "--even", action="store_true", help="look for even turns only, not by the object's texture"
+    )
     parser.add_argument("--size", type=int, default=128, help="longer side of frames, pixels")
     parser.add_argument("--steps", type=int, default=FitConfig().num_steps)
     parser.add_argument("--json", type=Path, help="where to write the scores")
     arguments = parser.parse_args()
     print(ROW.format("mesh", "variation", "known", "found", "lost", "what was found"))
+    config = SourceConfig(size=arguments.size, by_texture=not arguments.even)
     scores: list[Score] = []
     for path in sorted(arguments.folder.glob("*.glb")):
         if arguments.names and path.stem not in arguments.names:
@@ -289,7 +305,7 @@ def main() -> None:
         for variation in VARIATIONS:
             if arguments.variations and variation.name not in arguments.variations:
                 continue
-            scores.append(measure(path.stem, mesh, variation, arguments.size, arguments.steps))
+            scores.append(measure(path.stem, mesh, variation, config, arguments.steps))
             print(scores[-1].line(), flush=True)
             if arguments.json:
                 arguments.json.write_text(json.dumps([asdict(row) for row in scores], indent=1))

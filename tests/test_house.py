@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -95,6 +96,8 @@ def _pins(name: str) -> dict[str, str]:
     """Return distribution and version of every line of a requirements file, all exactly pinned."""
     lines = [line.strip() for line in (ROOT / name).read_text("utf-8").splitlines()]
     wanted = [line for line in lines if line and not line.startswith(("#", "-r "))]
+    # Where a package does not exist, its line says so behind the pin.
+    wanted = [line.partition(" ; ")[0] for line in wanted]
     for line in wanted:
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line), f"{name}: {line!r} is no pin"
     return dict(line.split("==") for line in wanted)
@@ -225,7 +228,10 @@ def test_what_the_tests_import_is_pinned() -> None:
 
 def test_the_installed_versions_are_the_pinned_ones() -> None:
     pins = _pins("requirements.txt") | _pins("requirements-test.txt") | _pins(OPTIONAL)
+    absent = {"pycolmap"} if platform.machine() == "aarch64" else set()
     for name, version in pins.items():
+        if name in absent:
+            continue
         assert importlib.metadata.version(name).split("+")[0] == version, name
 
 

@@ -9,5 +9,9 @@ class FolderInUseError(RequestError):
     """Another run is writing into the folder; it will be free in time."""
 
 
+class NoTurnError(RequestError):
+    """No even turn explains a clip; another path may."""
+
+
 class ReconstructionError(RuntimeError):
     """Honest work found no result: says what was found and what to try."""

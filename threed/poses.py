@@ -22,7 +22,7 @@ from threed.agreement import JUDGED_SIDE, misfit, shrink
 from threed.cameras import Cameras, camera_angles, camera_rays
 from threed.coherence import Outlines, outlines
 from threed.coherence import shortfall as find_shortfall
-from threed.errors import RequestError
+from threed.errors import NoTurnError, RequestError
 from threed.pose_refinement import (
     POINTS_A_VIEW,
     WAVES,
@@ -37,6 +37,7 @@ from threed.turns import (
     STILL,
     check_count,
     check_unbroken,
+    evenly,
     frame_distances,
     moving_frames,
     moving_times,
@@ -107,6 +108,8 @@ class OrbitPoses:
     """Mean disagreement of the pictures under these cameras, 0 is none and 1 is all."""
     shortfall: float
     """By how much the outlines' rays miss the object in other views, root mean square, pixels."""
+    by_texture: bool = False
+    """Whether the points that pictures share told the cameras (`threed.feature_poses`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,8 @@ def find_orbit(
         indices: Where each frame stood in the clip, which is when it was taken; None is evenly.
 
     Raises:
-        RequestError: Too few frames, nothing turns, or the frames are no turn about one object.
+        NoTurnError: The frames are no even turn about one object.
+        RequestError: Too few frames, or nothing turns.
     """
     check_count(len(frames))
     small = shrink(frames, JUDGED_SIDE)
@@ -147,7 +151,7 @@ def find_orbit(
     apart = distances[kept][:, kept]
     check_unbroken(apart)
     times = moving_times(kept, indices or list(range(len(frames))))
-    judged = _evenly(len(kept), JUDGED_FRAMES)
+    judged = evenly(len(kept), JUDGED_FRAMES)
     pictures = small[kept][judged]
     start = _first_guess(frames[kept], times, fov_y)
 
@@ -178,30 +182,26 @@ def find_orbit(
     turned = _angle_turned(best.turn.cameras())
     shown = abs(turned) / (2 * math.pi) * len(kept) / (len(kept) - 1)
     if not whole and (shown < LEAST_TURNS or best.misfit > MOST_MISFIT):
-        raise RequestError(
+        raise NoTurnError(
             "the clip does not end where it began: a whole turn about one object is needed"
         )
     strained = shortfall > MOST_SHORTFALL * max(lines.distance.shape[1:])
     strained |= float(best.turn.cameras().fov_y[0]) > MOST_FOV
     strained |= whole and shown < 0.9 * best.num_turns
     if best.misfit > MOST_MISFIT or strained:
-        raise RequestError(
+        raise NoTurnError(
             "the frames do not agree with a turn about one object: it must keep its shape, turn "
             "about an upright axis without changing direction, and stay whole in the picture"
         )
     return OrbitPoses(
         kept=kept,
-        cameras=_in_unit_sphere(best.turn.cameras(), frames[kept]),
+        cameras=in_unit_sphere(best.turn.cameras(), frames[kept]),
         num_turns=shown,
         counter_clockwise=turned > 0,
         elevation_deg=math.degrees(float(best.turn.shape[1])),
         misfit=best.misfit,
         shortfall=shortfall,
     )
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    return [index * count // most for index in range(most)] if count > most else [*range(count)]
 
 
 def _first_guess(
@@ -336,7 +336,7 @@ def _angle_turned(cameras: Cameras) -> float:
     return float(torch.atan2(steps.sin(), steps.cos()).sum())
 
 
-def _in_unit_sphere(cameras: Cameras, frames: Float[Tensor, "frame height width 4"]) -> Cameras:
+def in_unit_sphere(cameras: Cameras, frames: Float[Tensor, "frame height width 4"]) -> Cameras:
     """Return cameras of the frames' size, scaled such that all outlines fit the unit sphere."""
     size = {"width": frames.shape[2], "height": frames.shape[1]}
     cameras = replace(cameras, **size)

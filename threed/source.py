@@ -14,7 +14,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from threed.dataset import Up, cameras_up, read_dataset
-from threed.errors import RequestError
+from threed.errors import NoTurnError, RequestError
+from threed.feature_poses import (
+    MISSING,
+    UNEVEN,
+    NotPlacedError,
+    better,
+    can_place,
+    place,
+    poses_of,
+)
 from threed.matte import check_one_object, matte
 from threed.orbit import OrbitVideo
 from threed.picture_folder import pictures_in, read_pictures
@@ -35,6 +44,8 @@ class SourceConfig:
     """Longer side of the frames that the 3D stage sees, pixels, in [32, 1024]."""
     poses: PoseConfig = field(default_factory=PoseConfig)
     """What is told about a clip that comes without cameras."""
+    by_texture: bool = True
+    """Whether a filmed path that is no even turn is sought by the points that pictures share."""
 
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
@@ -117,7 +128,7 @@ def orbit_of_turn(
     told = config.poses.fov_deg
     guess = math.radians(USUAL_FOV_DEG if told is None else told)
     frames, fov_y = _crop(pictures, guess, config.size)
-    poses = find_orbit(frames, fov_y, config.poses, indices)
+    poses = _find(pictures, frames, fov_y, guess, config, indices)
     frames = frames[poses.kept]
     orbit = OrbitVideo(
         albedo=frames[..., :3].contiguous(),
@@ -138,6 +149,43 @@ def orbit_of_turn(
     )
 
 
+def _find(
+    pictures: Float[np.ndarray, "frame height width 4"],
+    frames: Float[Tensor, "frame rows columns 4"],
+    fov_y: float,
+    guess: float,
+    config: SourceConfig,
+    indices: list[int] | None,
+) -> OrbitPoses:
+    """Return an even turn's poses, or those that the object's texture tells where these are better.
+
+    Raises:
+        RequestError: Neither way explains the frames.
+    """
+    found, refusal = None, None
+    try:
+        found = find_orbit(frames, fov_y, config.poses, indices)
+        if not config.by_texture or found.shortfall < UNEVEN:
+            return found
+    except NoTurnError as error:
+        if not config.by_texture:
+            raise
+        refusal = error
+    if not can_place():
+        if found is not None:
+            return found
+        raise NoTurnError(f"{refusal}; {MISSING}") from refusal
+    try:
+        placed = place(pictures, guess, config.poses.fov_deg is not None)
+        cropped = math.tan(0.5 * fov_y) * 0.5 * pictures.shape[1] / math.tan(0.5 * guess)
+        other = poses_of(placed, frames, 2 * math.atan(cropped / placed.focal))
+    except NotPlacedError as error:
+        if found is not None:
+            return found
+        raise NoTurnError(f"{refusal}; {error}") from error
+    return other if found is None or better(other, found) else found
+
+
 def _note(poses: OrbitPoses, config: PoseConfig, fov_y: float, count: int) -> str:
     turns = f"{poses.num_turns:.1f}".removesuffix(".0")
     turns = "one turn" if turns == "1" else f"{turns} turns"
@@ -145,8 +193,11 @@ def _note(poses: OrbitPoses, config: PoseConfig, fov_y: float, count: int) -> st
     elevation, fov = (
         "measured" if value is None else "told" for value in (config.elevation_deg, config.fov_deg)
     )
+    how = " placed by the object's texture" if poses.by_texture else ""
+    if poses.by_texture:
+        elevation = "measured"
     return (
-        f"{len(poses.kept)} of {count} frames, {turns}, the camera going {way} "
+        f"{len(poses.kept)} of {count} frames{how}, {turns}, the camera going {way} "
         f"seen from above, elevation {poses.elevation_deg:.3g} degrees ({elevation}), field of "
         f"view {math.degrees(fov_y):.3g} degrees ({fov})"
     )

@@ -35,6 +35,11 @@ def frame_distances(frames: Float[Tensor, "frame height width 4"]) -> Float[Tens
     return torch.stack(rows)
 
 
+def evenly(count: int, most: int) -> list[int]:
+    """Return at most so many of a count's indices, evenly chosen."""
+    return [index * count // most for index in range(most)] if count > most else [*range(count)]
+
+
 def check_count(count: int) -> None:
     if count < MIN_FRAMES:
         raise RequestError(

@@ -52,9 +52,10 @@ def found_orbit(
     # Twice as dense as the orbit, so that the repeated first frame is a small part of a step.
     chosen = np.linspace(0, len(clip) - 1, min(len(clip), 2 * num_frames + 1)).round().astype(int)
     try:
-        source = orbit_of_turn(
-            clip[chosen], SourceConfig(size=clip.shape[1], poses=PoseConfig(fov_deg=USUAL_FOV_DEG))
-        )
+        # A model is asked for an even turn; what no such turn explains is drawn badly.
+        poses = PoseConfig(fov_deg=USUAL_FOV_DEG)
+        config = SourceConfig(size=clip.shape[1], poses=poses, by_texture=False)
+        source = orbit_of_turn(clip[chosen], config)
     except RequestError as error:
         return kept_as_clip(clip, num_frames, elevation_deg, str(error))
     orbit = source.orbit

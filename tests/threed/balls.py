@@ -4,6 +4,7 @@ import math
 
 import torch
 from einops import rearrange
+from torch.nn import functional as F
 
 from threed.cameras import Cameras, camera_rays, orbit_cameras
 
@@ -19,8 +20,13 @@ BALLS = torch.tensor(
 )
 
 
-def balls(cameras: Cameras, shapes: torch.Tensor = BALLS) -> torch.Tensor:
-    """Premultiplied RGBA of opaque balls, cast ray by ray, 2 x 2 samples a pixel."""
+def balls(
+    cameras: Cameras, shapes: torch.Tensor = BALLS, texture: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Premultiplied RGBA of opaque balls, cast ray by ray, 2 x 2 samples a pixel.
+
+    A texture is a block of colours, `3 depth height width`, that the balls are cut from.
+    """
     fine = Cameras(
         c2w=cameras.c2w, fov_y=cameras.fov_y, width=2 * cameras.width, height=2 * cameras.height
     )
@@ -35,6 +41,10 @@ def balls(cameras: Cameras, shapes: torch.Tensor = BALLS) -> torch.Tensor:
         closer = depth < nearest
         nearest = torch.where(closer, depth, nearest)
         image[closer] = torch.cat([ball[4:], torch.ones(1)])
+        if texture is not None:
+            point = (origins + depth[..., None] * directions)[closer]
+            cut = F.grid_sample(texture[None], point[None, None, None], align_corners=False)
+            image[closer, :3] = cut[0, :, 0, 0].T
     return rearrange(image, "f (h a) (w b) c -> f h w (a b) c", a=2, b=2).mean(dim=3)
 
 
