@@ -175,28 +175,6 @@ def test_cancel_within_two_seconds_stop_early_and_try_again(
     assert complaints == []
 
 
-def test_weak_views_are_drawn_again_by_the_keyboard_as_another_creation(
-    visitor: BrowserContext, quick_url: str, complaints: list[str]
-) -> None:
-    page = enter(visitor, quick_url)
-    make(page, "a pebble", straight=True)
-    press = page.locator("#report [data-act=redraw]")
-    press.focus()
-    press.press("Enter")
-    page.wait_for_function("() => document.querySelectorAll('.card').length === 2")
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.card .badge')]"
-        ".every(badge => badge.textContent === '3D')"
-    )
-    # The new one is shown, in which nothing is left to mend.
-    page.wait_for_selector("#report .chart")
-    page.wait_for_selector("#report [data-act=redraw]", state="detached")
-    assert page.locator(".card").first.get_attribute("aria-current") == "true"
-    page.locator(".card .picture").last.click()
-    page.wait_for_selector("#report [data-act=redraw]")
-    assert complaints == []
-
-
 def test_a_closed_tab_comes_back_to_a_gallery_to_search_rename_share_and_delete(
     visitor: BrowserContext, browser: Browser, quick_url: str, complaints: list[str]
 ) -> None:
