@@ -108,10 +108,8 @@ class Gate:
                     422, f"The {parameter.name} must be a file that was uploaded here."
                 )
             return
-        kind = str(parameter.annotation)
-        is_number = "int" in kind or "float" in kind
-        if isinstance(value, dict | list) or (is_number and isinstance(value, str)):
-            what = "a number" if is_number else "true or false" if "bool" in kind else "words"
+        what = _misfit(str(parameter.annotation), value)
+        if what:
             raise HTTPException(422, f"{parameter.name} must be {what}.")
 
     def _is_upload(self, value: Any) -> bool:
@@ -126,6 +124,24 @@ class Gate:
             return found.is_relative_to(self.uploads) and found.is_file()
         except OSError:
             return False
+
+
+def _misfit(kind: str, value: Any) -> str:
+    """Return what a value must be to be of a parameter's kind; nothing where it is."""
+    if value is None:
+        fits = "None" in kind
+    elif "bool" in kind:
+        fits = isinstance(value, bool)
+    elif "float" in kind or "int" in kind:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, str)
+    if fits and "int" in kind and isinstance(value, float):
+        return "a whole number"
+    if fits:
+        return ""
+    is_number = "int" in kind or "float" in kind
+    return "a number" if is_number else "true or false" if "bool" in kind else "words"
 
 
 def _is_asked(scope: Scope) -> bool:

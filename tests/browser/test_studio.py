@@ -331,6 +331,8 @@ def test_a_chinese_browser_is_spoken_to_in_chinese_and_gradios_viewer_shows_the_
     assert "质量报告" in page.inner_text("#report")
     page.click("[data-act=viewer]")
     page.wait_for_selector("#other-viewer canvas")
+    # Its engine comes some time after its canvas, and complains where that has gone by then.
+    page.wait_for_timeout(3000)
     page.click("[data-act=viewer]")
     page.wait_for_selector("#mesh-step model-viewer")
     context.close()
