@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from benchmarks.reconstruction import field_of, render_truth
-from pipelines.generate import DENOISE_STEPS, LIGHT_DISTILLATION, stage_generator
+from pipelines.generate import LIGHT_DISTILLATION, critic_of, stage_generator
 from pipelines.models.catalogue import load_model
 from pipelines.models.embedded import finished
 from pipelines.models.protocol import VideoModel
@@ -129,10 +129,7 @@ def measure(
     """Yield a score for each setting, with the field that it left."""
     orbit = orbit_of(subject, source, model)
     fitted = field_of(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
-
-    def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
-        return model.denoise(clip, sigma, subject.request, generator, num_steps=DENOISE_STEPS)
-
+    denoise = critic_of(subject.request, model)
     for name, config in settings.items():
         started = time.process_time()
         field = fitted

@@ -10,19 +10,17 @@ the object itself, rendered from the same cameras, and against each other; dB in
 
 import argparse
 import json
-import math
 import statistics
 from pathlib import Path
 
 import torch
 
-from benchmarks.distillation import SIZE, Subject, draw_rows, orbit_of, subject_of
-from benchmarks.reconstruction import field_of, render_truth
-from pipelines.generate import DENOISE_STEPS, stage_generator
+from benchmarks.distillation import Subject, draw_rows, orbit_of, subject_of
+from benchmarks.reconstruction import field_of
+from pipelines.generate import critic_of, stage_generator
 from pipelines.models.catalogue import load_model
 from pipelines.models.protocol import VideoModel
 from pipelines.redraw import redraw
-from threed.cameras import orbit_cameras
 from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.fit import FitConfig, fit
@@ -31,7 +29,6 @@ from threed.orbit import OrbitVideo
 from threed.render import render_views
 from threed.report import doubtful_views
 
-ELEVATION_DEG = 15.0
 COLUMNS = (
     "weak before",
     "weak after",
@@ -45,21 +42,19 @@ ROW = "{:24s}" + " {:>12s}" * len(COLUMNS)
 
 def measure(subject: Subject, model: VideoModel) -> dict[str, float] | None:
     """Return an object's figures by `COLUMNS`; None where no view is in doubt."""
-    cameras = orbit_cameras(24, size=SIZE, elevation=math.radians(ELEVATION_DEG))
-    truth = render_truth(subject.mesh, cameras, "normals")
-    orbit = orbit_of(subject, "generated", model)
+    truth, orbit = (orbit_of(subject, source, model) for source in ("true", "generated"))
+    cameras = truth.cameras
 
     def fitted(orbit: OrbitVideo) -> Field:
         return field_of(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
-
-    def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
-        return model.denoise(clip, sigma, subject.request, generator, num_steps=DENOISE_STEPS)
 
     field = fitted(orbit)
     views = doubtful_views(psnr_in_box(render_views(field, cameras), orbit).tolist())
     if not views:
         return None
-    drawn = redraw(orbit, field, views, denoise, stage_generator(0, "redraw 1"))
+    drawn = redraw(
+        orbit, field, views, critic_of(subject.request, model), stage_generator(0, "redraw 1")
+    )
     figures = {}
     for when, clip, its in (("before", orbit, field), ("after", drawn, fitted(drawn))):
         seen = render_views(its, cameras)

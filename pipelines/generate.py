@@ -127,11 +127,11 @@ def generate(
         provenance=provenance,
     )
     generator = stage_generator(request.seed, "reconstruction")
-    critic = _critic(request, model)
+    critic = critic_of(request, model)
     return (yield from reconstruct(orbit, folder, settings, critic, generator))
 
 
-def _critic(request: GenerationRequest, model: VideoModel) -> Denoise:
+def critic_of(request: GenerationRequest, model: VideoModel) -> Denoise:
     """Return the model as one who draws a noised clip anew, with the request in mind."""
 
     def denoise(clip: OrbitVideo, sigma: float, generator: torch.Generator) -> OrbitVideo:
@@ -237,7 +237,7 @@ def _drawn_again(
             yield _video_progress(0, 1, f"drawing the {len(views)} views again that agree least")
             field = Field.load(draft.file("field.safetensors")).to(device)
             chance = stage_generator(request.seed, f"redraw {request.redraws}")
-            orbit = redraw(orbit, field, views, _critic(request, model), chance)
+            orbit = redraw(orbit, field, views, critic_of(request, model), chance)
             yield _video_progress(1, 1, "drew them again", _pixels(orbit))
     return orbit, None
 

@@ -222,10 +222,17 @@ def _read_video(
 
 
 def film_pictures(path: Path) -> Iterator[Image.Image]:
-    """Yield the frames of an MP4 that `write_mp4` wrote, one after another."""
-    with _open(path, "mp4") as container:
-        for frame in container.decode(container.streams.video[0]):
-            yield frame.to_image()
+    """Yield the frames of an MP4 that `write_mp4` wrote, one after another.
+
+    Raises:
+        RequestError: It is damaged.
+    """
+    try:
+        with _open(path, "mp4") as container:
+            for frame in container.decode(container.streams.video[0]):
+                yield frame.to_image()
+    except DECODING_ERRORS as error:
+        raise RequestError(f"{path} cannot be decoded: {error}") from error
 
 
 def _open(path: Path, container_format: str) -> InputContainer:

@@ -128,20 +128,15 @@ class Gate:
 
 def _misfit(kind: str, value: Any) -> str:
     """Return what a value must be to be of a parameter's kind; nothing where it is."""
-    if value is None:
-        fits = "None" in kind
-    elif "bool" in kind:
-        fits = isinstance(value, bool)
-    elif "float" in kind or "int" in kind:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-    else:
-        fits = isinstance(value, str)
-    if fits and "int" in kind and isinstance(value, float):
-        return "a whole number"
-    if fits:
+    if value is None and "None" in kind:
         return ""
-    is_number = "int" in kind or "float" in kind
-    return "a number" if is_number else "true or false" if "bool" in kind else "words"
+    if "bool" in kind:
+        return "" if isinstance(value, bool) else "true or false"
+    if "float" in kind or "int" in kind:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return "a number"
+        return "a whole number" if "int" in kind and isinstance(value, float) else ""
+    return "" if isinstance(value, str) else "words"
 
 
 def _is_asked(scope: Scope) -> bool:

@@ -76,6 +76,25 @@ class Intake(Database):
         if not SESSION_PATTERN.fullmatch(session):
             raise RequestError("this session is not known; reload the page and try again")
         ids = [secrets.token_urlsafe(16) for _ in requests]
+        folder = self.root / "sessions" / session / ids[0]
+        try:
+            self._queue(requests, ids, session, batch, source and (source, folder), caller)
+        except BaseException:
+            # Of a job that is not queued nothing stays, least of all on a disk that is full.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return ids
+
+    def _queue(
+        self,
+        requests: Sequence[GenerationRequest],
+        ids: list[str],
+        session: str,
+        batch: str | None,
+        copied: tuple[Path, Path] | None,
+        caller: str | None,
+    ) -> None:
+        """Queue the requests, and within the transaction copy the first one's source to a place."""
         now = time.time()
         with self.writing() as database:
             self._admit(database, session, caller, len(requests), now)
@@ -89,12 +108,11 @@ class Intake(Database):
                         *(request.prompt, request.prompt.casefold(), caller),
                     ),
                 )
-            if source is not None:
+            if copied is not None:
                 # Within the transaction: no job is ever queued without its file.
-                folder = self.root / "sessions" / session / ids[0]
+                source, folder = copied
                 folder.mkdir(parents=True)
                 _provide(requests[0], source, folder)
-        return ids
 
     def _admit(
         self,

@@ -73,6 +73,18 @@ def test_a_new_job_starts_with_a_copy_of_the_finished_run_which_stays(desk: Desk
     assert draft.done("report")
 
 
+def test_a_job_that_cannot_be_queued_leaves_no_files(desk: Desk) -> None:
+    key = desk.session(None)
+    first = finished(desk, key, WEAK)
+    folder = desk.store.folder(desk.job(first, key))
+    # Stands for whatever keeps a copy from being whole, such as a full disk.
+    (folder / "gone").symlink_to(folder / "nowhere")
+    with pytest.raises(RequestError, match="nothing was lost"):
+        redraw(desk, first, key)
+    assert [job.id for job in desk.jobs(key)] == [first]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_nothing_is_drawn_again_that_cannot_or_need_not_be(desk: Desk) -> None:
     key, other = desk.session(None), desk.session(None)
     weak, fine = finished(desk, key, WEAK), finished(desk, key, AGREES)
