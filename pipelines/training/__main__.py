@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("evaluate", help="score the shipped model, write JSON and a sheet")
     score.add_argument("--model", type=Path, default=Path("assets/models/embedded"))
-    score.add_argument("--names", type=int, default=50)
+    score.add_argument("--names", type=int, default=200, help="known names to draw")
     score.add_argument("--steps", type=int, default=None)
     score.add_argument("--guidance", type=float, default=None)
     score.add_argument("--seed", type=int, default=0)
@@ -206,17 +206,16 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
-    """Score the model against its known names."""
-    from pipelines.training.evaluation import evaluate
+    """Score the model against its known names, and on colours and other words."""
+    from pipelines.training.evaluation import EvaluationConfig, evaluate
 
-    evaluate(
-        args.model,
+    config = EvaluationConfig(
         num_names=args.names,
         num_steps=args.steps,
         guidance_scale=args.guidance,
         seed=args.seed,
-        out=args.out,
     )
+    evaluate(args.model, config, args.out)
 
 
 def main() -> int:

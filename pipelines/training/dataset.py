@@ -16,7 +16,7 @@ from pipelines.training.captions import captions_for
 from pipelines.training.colours import NAMES, dominant_colours, recolour
 from pipelines.training.pictures import as_pictures, turn_clips
 from pipelines.video.autoencoder import Autoencoder
-from pipelines.video.conditioning import PICTURE_MASK, Conditioning, plucker_rays
+from pipelines.video.conditioning import PICTURE_MASK, RAY_CHANNELS, Conditioning, plucker_rays
 from pipelines.video.text import TextEncoder
 from threed.cameras import Cameras, camera_angles
 
@@ -105,52 +105,102 @@ def build_bank(
     listing = read_listing(folder)
     generator = torch.Generator().manual_seed(seed)
     texts: dict[str, int] = {}
-    latents, rays, azimuth, captions, default = [], [], [], [], []
-
-    def add(frames: Tensor, cameras: Cameras, forms: list[str]) -> None:
-        with torch.no_grad():
-            latents.append(autoencoder.encode(network_frames(frames)[None])[0].half())
-        rays.append(plucker_rays(cameras, autoencoder.config.stride).half())
-        azimuth.append(camera_angles(cameras)[0])
-        rows = [texts.setdefault(form, len(texts)) for form in forms]
-        captions.append(torch.tensor(rows))
-
-    for shard in read_shards(folder):
-        for index in shard.object.unique().tolist():
-            orbits = (shard.object == index).nonzero()[:, 0].tolist()
-            name = listing[index]["name"]
-            colours = dominant_colours(shard.frames[orbits[0]])
-            forms = captions_for(name, colours, captions_per_object, generator)
-            size = shard.frames.shape[2]
-            cameras = [
-                Cameras(c2w=shard.c2w[o], fov_y=shard.fov_y[o], width=size, height=size)
-                for o in orbits
-            ]
-            default.append(len(latents))
-            for orbit, views in zip(orbits, cameras, strict=True):
-                add(shard.frames[orbit], views, forms)
-            others = [colour for colour in NAMES if colour not in colours]
-            for pick in torch.randperm(len(others), generator=generator)[:recoloured].tolist():
-                which = int(torch.randint(len(orbits), (), generator=generator))
-                plain = " ".join(w for w in name.split(" ") if w not in NAMES)
-                painted = captions_for(
-                    f"{others[pick]} {plain}", [], captions_per_object, generator
-                )
-                frames = recolour(shard.frames[orbits[which]], others[pick])
-                add(frames, cameras[which], painted)
+    parts = [
+        _encode_shard(
+            shard,
+            listing,
+            autoencoder,
+            captions_per_object=captions_per_object,
+            recoloured=recoloured,
+            generator=generator,
+            texts=texts,
+        )
+        for shard in read_shards(folder)
+    ]
+    before = [sum(len(part.latents) for part in parts[:place]) for place in range(len(parts))]
     tokens, pooled = _embed_all(text_encoder, list(texts))
     return LatentBank(
-        latents=torch.stack(latents),
-        rays=torch.stack(rays),
-        azimuth=torch.stack(azimuth),
-        default=torch.tensor(default),
-        captions=torch.stack(captions),
+        latents=torch.cat([part.latents for part in parts]),
+        rays=torch.cat([part.rays for part in parts]),
+        azimuth=torch.cat([part.azimuth for part in parts]),
+        default=torch.cat([p.default + first for p, first in zip(parts, before, strict=True)]),
+        captions=torch.cat([part.captions for part in parts]),
         tokens=tokens,
         pooled=pooled,
         texts=list(texts),
         channel_weight=_channel_weight(autoencoder),
         # The caller may move its own to a GPU; batches are drawn here.
         autoencoder=deepcopy(autoencoder),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EncodedShard:
+    """A shard's part of the bank; `default` counts from its own first orbit."""
+
+    latents: Tensor
+    rays: Tensor
+    azimuth: Float[Tensor, "orbit frame"]
+    default: Int[Tensor, " object"]
+    captions: Int[Tensor, "orbit caption"]
+
+
+def _encode_shard(
+    shard: Shard,
+    listing: list[dict[str, str]],
+    autoencoder: Autoencoder,
+    *,
+    captions_per_object: int,
+    recoloured: int,
+    generator: torch.Generator,
+    texts: dict[str, int],
+) -> _EncodedShard:
+    """Return a shard's orbits encoded, painted copies too; adds to `texts` what they are called."""
+    objects = shard.object.unique().tolist()
+    count = len(shard.frames) + recoloured * len(objects)
+    frames, size = shard.frames.shape[1:3]
+    side = size // autoencoder.config.stride
+    channels = autoencoder.config.latent_channels
+    # Made beforehand: small tensors kept between large passing ones left the heap full of holes,
+    # twenty times what they hold.
+    latents = torch.empty(count, frames, channels, side, side, dtype=torch.float16)
+    rays = torch.empty(count, frames, RAY_CHANNELS, side, side, dtype=torch.float16)
+    azimuth = torch.empty(count, frames)
+    captions = torch.empty(count, captions_per_object, dtype=torch.long)
+    default, place = [], 0
+
+    def add(pictures: Tensor, cameras: Cameras, forms: list[str]) -> None:
+        nonlocal place
+        with torch.no_grad():
+            latents[place] = autoencoder.encode(network_frames(pictures)[None])[0]
+        rays[place] = plucker_rays(cameras, autoencoder.config.stride)
+        azimuth[place] = camera_angles(cameras)[0]
+        captions[place] = torch.tensor([texts.setdefault(form, len(texts)) for form in forms])
+        place += 1
+
+    for index in objects:
+        orbits = (shard.object == index).nonzero()[:, 0].tolist()
+        name = listing[index]["name"]
+        colours = dominant_colours(shard.frames[orbits[0]])
+        forms = captions_for(name, colours, captions_per_object, generator)
+        cameras = [
+            Cameras(c2w=shard.c2w[o], fov_y=shard.fov_y[o], width=size, height=size) for o in orbits
+        ]
+        default.append(place)
+        for orbit, views in zip(orbits, cameras, strict=True):
+            add(shard.frames[orbit], views, forms)
+        others = [colour for colour in NAMES if colour not in colours]
+        for pick in torch.randperm(len(others), generator=generator)[:recoloured].tolist():
+            which = int(torch.randint(len(orbits), (), generator=generator))
+            plain = " ".join(w for w in name.split(" ") if w not in NAMES)
+            painted = captions_for(f"{others[pick]} {plain}", [], captions_per_object, generator)
+            add(recolour(shard.frames[orbits[which]], others[pick]), cameras[which], painted)
+    return _EncodedShard(
+        latents=latents[:place],
+        rays=rays[:place],
+        azimuth=azimuth[:place],
+        default=torch.tensor(default),
+        captions=captions[:place],
     )
 
 

@@ -1,17 +1,21 @@
 """Scores of the shipped model: is what was asked for what one gets?"""
 
 import json
+import resource
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from einops import rearrange
 
-from pipelines.models.embedded import EmbeddedModel, finished
+from pipelines.models.embedded import EmbeddedModel
 from pipelines.request import GenerationRequest
 from pipelines.training.captions import with_article
+from pipelines.training.colours import dominant_colours
 from pipelines.training.features import orbit_feature, retrieval_rank
+from pipelines.training.prompts import PARAPHRASES, colour_prompts
 from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.video.autoencoder import frames_from_orbit
 from pipelines.video.checkpoint import load_tensors
@@ -20,104 +24,231 @@ from threed.orbit import OrbitVideo, display_frames
 NUM_FRAMES = 24
 SHEET_FRAMES = (0, 4, 8, 14, 19)
 SHEET_COLUMNS = 2
+SHEET_CLIPS = 50
+FAR_RANK = 5
+"""A clip that ranks behind this is shown among the failures."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NameScore:
-    """How one known name came out."""
+class EvaluationConfig:
+    """What is asked of the model; the fixed prompts are in `prompts.py`."""
 
-    name: str
+    num_names: int = 200
+    """Known names drawn by the seed."""
+    num_steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptScore:
+    """How one prompt came out."""
+
     prompt: str
+    name: str
+    """The known name that is meant."""
     rank: int
-    """Place of the name asked for among all known names, 1 is first; twins count as one."""
+    """Place of the name meant among all known names, 1 is first; twins count as one."""
+    colours: list[str]
+    """Words of the colours that cover a quarter of the object or more, the largest first."""
 
 
-def evaluate(
-    folder: Path,
-    *,
-    num_names: int,
-    num_steps: int | None,
-    guidance_scale: float | None,
-    seed: int,
-    out: Path,
-) -> dict[str, object]:
-    """Generate known names drawn by the seed, rank each against rendered truth, write the results.
+class Judge:
+    """Ranks clips against rendered truth.
 
-    For each name its plain prompt ("a wooden chair") is generated on the default orbit. Its feature
-    (`features.orbit_feature`) is compared with those of the training designs, rendered; a name
-    stands for its nearest design. Names whose designs are one to the eye (`features.merge_twins`,
-    table shipped in known.safetensors) count as one name. The baseline ranks a random other name's
-    clip instead and so shows what chance gives.
+    A clip's feature (`features.orbit_feature`) is compared with those of the training designs,
+    rendered; a name stands for its nearest design. Names whose designs are one to the eye
+    (`features.merge_twins`, table shipped in known.safetensors) count as one name.
+    """
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        known, metadata = load_tensors(folder / "known.safetensors")
+        twins = json.loads(metadata["twins"])
+        merged = [twins.get(name, name) for name in names]
+        self.labels = sorted(set(merged))
+        self._label = {
+            name: self.labels.index(one) for name, one in zip(names, merged, strict=True)
+        }
+        self._features = known["features"].float() / 127
+        label_of_name = torch.tensor([self._label[name] for name in names])
+        self._design_label = label_of_name[known["design_name"]]
+
+    def rank(self, orbit: OrbitVideo, name: str) -> int:
+        """Return the name's place among all known names, by likeness to the clip."""
+        feature = orbit_feature(frames_from_orbit(orbit))
+        return retrieval_rank(feature, self._features, self._design_label, self._label[name])
+
+
+class Studio:
+    """Draws prompts with one model under one config and keeps account of the time."""
+
+    def __init__(self, model: EmbeddedModel, config: EvaluationConfig) -> None:
+        self._model = model
+        self._config = config
+        self.seconds: list[float] = []
+        self.preview_seconds: list[float] = []
+
+    def draw(self, prompt: str) -> OrbitVideo:
+        """Return the default orbit of a prompt."""
+        config = self._config
+        request = GenerationRequest(
+            prompt=prompt,
+            seed=config.seed,
+            num_frames=NUM_FRAMES,
+            num_steps=config.num_steps,
+            guidance_scale=config.guidance_scale,
+        )
+        started = time.perf_counter()
+        steps = self._model.sample(request, torch.Generator().manual_seed(config.seed))
+        previewed = False
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                self.seconds.append(time.perf_counter() - started)
+                return stop.value
+            if not previewed:
+                self.preview_seconds.append(time.perf_counter() - started)
+                previewed = True
+
+
+def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, object]:
+    """Score known names, colours and other words, and write the results.
+
+    Args:
+        folder: The model's.
+        config: What is asked.
+        out: Gets report.json, and sheets of the names, the failures, the colours and the
+            paraphrases.
 
     Returns:
-        The report, which also lies in `out`/report.json beside sheet.png.
+        The report.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
     model = EmbeddedModel.load(folder)
-    known, metadata = load_tensors(folder / "known.safetensors")
-    twins = json.loads(metadata["twins"])
-    features = known["features"].float() / 127
-    merged = [twins.get(name, name) for name in model.known_names]
-    labels = sorted(set(merged))
-    label_of_name = torch.tensor([labels.index(name) for name in merged])
-    design_label = label_of_name[known["design_name"]]
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(model.known_names), generator=generator)[:num_names]
-    scores, orbits, wrong, seconds = [], [], [], []
-    for index in chosen.tolist():
-        name = model.known_names[index]
-        prompt = f"{with_article(name)} {name}".strip()
-        begin = time.perf_counter()
-        orbit = _generate(model, prompt, seed, num_steps, guidance_scale)
-        seconds.append(time.perf_counter() - begin)
-        feature = orbit_feature(frames_from_orbit(orbit))
-        wanted = int(label_of_name[index])
-        rank = retrieval_rank(feature, features, design_label, wanted)
-        scores.append(NameScore(name=name, prompt=prompt, rank=rank))
-        other = int(label_of_name[int(chosen[len(scores) % len(chosen)])])
-        wrong.append(retrieval_rank(feature, features, design_label, other))
-        orbits.append(orbit)
-    ranks = torch.tensor([score.rank for score in scores])
+    load_seconds = time.perf_counter() - started
+    judge, studio = Judge(folder, model.known_names), Studio(model, config)
+
+    names = drawn_names(model, config)
+    scores, orbits = _scored(studio, judge, [(plain_prompt(name), name) for name in names])
     report: dict[str, object] = {
         "num_known_names": len(model.known_names),
-        "num_after_merging_twins": len(labels),
-        "num_prompts": len(scores),
-        "seed": seed,
-        "num_steps": num_steps or model.settings.num_steps,
-        "guidance_scale": guidance_scale or model.settings.guidance_scale,
-        "first": int((ranks == 1).sum()),
-        "among_five": int((ranks <= 5).sum()),
-        "baseline_among_five": int((torch.tensor(wrong) <= 5).sum()),
-        "median_seconds_a_clip": float(torch.tensor(seconds).median()),
-        "names": [asdict(score) for score in scores],
+        "num_after_merging_twins": len(judge.labels),
+        "seed": config.seed,
+        "num_steps": config.num_steps or model.settings.num_steps,
+        "guidance_scale": config.guidance_scale or model.settings.guidance_scale,
+        "names": _ranks(scores)
+        # What chance gives: each clip under the next one's name.
+        | {
+            "baseline": _rank_counts(
+                [judge.rank(o, n) for o, n in zip(orbits, names[1:] + names[:1], strict=True)]
+            )
+        },
     }
-    out.mkdir(parents=True, exist_ok=True)
+    _write_sheet(orbits[:SHEET_CLIPS], out / "sheet.png")
+    failed = [o for o, s in zip(orbits, scores, strict=True) if s.rank > FAR_RANK]
+    _write_sheet(failed, out / "failures.png")
+
+    painted, pictures = _scored(studio, judge, [(p, name) for p, name, _ in colour_prompts()])
+    _write_sheet(pictures, out / "colours.png")
+    plain = {name: _colours(studio.draw(plain_prompt(name))) for name in {s.name for s in painted}}
+    asked = [(name, colour) for _, name, colour in colour_prompts()]
+    report["colours"] = {
+        "num_prompts": len(painted),
+        "obeyed": sum(c in s.colours for s, (_, c) in zip(painted, asked, strict=True)),
+        # How many have the colour anyway, when it is not asked for.
+        "baseline": sum(colour in plain[name] for name, colour in asked),
+        "prompts": [asdict(score) for score in painted],
+    }
+
+    other, pictures = _scored(studio, judge, list(PARAPHRASES.items()))
+    _write_sheet(pictures, out / "paraphrases.png")
+    # Who looks the words up, instead of drawing them, finds the name that their embedding is near.
+    near = {text: [k.name for k in model.nearest_known(text, 10)] for text in PARAPHRASES}
+    report["paraphrases"] = _ranks(other) | {
+        "baseline": {
+            "first": sum(near[text][0] == name for text, name in PARAPHRASES.items()),
+            "among_ten": sum(name in near[text] for text, name in PARAPHRASES.items()),
+        }
+    }
+    report["cost"] = {
+        "load_seconds": load_seconds,
+        "median_seconds_to_preview": float(torch.tensor(studio.preview_seconds).median()),
+        "median_seconds_a_clip": float(torch.tensor(studio.seconds).median()),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    write_png(contact_sheet(_sheet(orbits)), out / "sheet.png")
-    summary = {key: value for key, value in report.items() if key != "names"}
-    print(json.dumps(summary, indent=1))
+    print(json.dumps(_summary(report), indent=1))
     return report
 
 
-def _generate(
-    model: EmbeddedModel,
-    prompt: str,
-    seed: int,
-    num_steps: int | None,
-    guidance_scale: float | None,
-) -> OrbitVideo:
-    request = GenerationRequest(
-        prompt=prompt,
-        seed=seed,
-        num_frames=NUM_FRAMES,
-        num_steps=num_steps,
-        guidance_scale=guidance_scale,
-    )
-    return finished(model.sample(request, torch.Generator().manual_seed(seed)))
+def drawn_names(model: EmbeddedModel, config: EvaluationConfig) -> list[str]:
+    """Return the known names that the config's seed draws."""
+    generator = torch.Generator().manual_seed(config.seed)
+    order = torch.randperm(len(model.known_names), generator=generator)[: config.num_names]
+    return [model.known_names[i] for i in order.tolist()]
 
 
-def _sheet(orbits: list[OrbitVideo]) -> torch.Tensor:
-    """Return some views of every orbit, a few orbits a row."""
+def plain_prompt(name: str) -> str:
+    """Return what a person would type for a known name."""
+    return f"{with_article(name)} {name}".strip()
+
+
+def _scored(
+    studio: Studio, judge: Judge, prompts: list[tuple[str, str]]
+) -> tuple[list[PromptScore], list[OrbitVideo]]:
+    """Return the scores and the clips of prompts, each with the name that it means."""
+    orbits = [studio.draw(prompt) for prompt, _ in prompts]
+    scores = [
+        PromptScore(prompt=prompt, name=name, rank=judge.rank(orbit, name), colours=_colours(orbit))
+        for (prompt, name), orbit in zip(prompts, orbits, strict=True)
+    ]
+    return scores, orbits
+
+
+def _colours(orbit: OrbitVideo) -> list[str]:
+    frames = rearrange(frames_from_orbit(orbit), "f c h w -> f h w c")
+    return dominant_colours(((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+
+
+def _rank_counts(ranks: list[int]) -> dict[str, int]:
+    return {
+        "first": sum(rank == 1 for rank in ranks),
+        "among_five": sum(rank <= 5 for rank in ranks),
+        "among_ten": sum(rank <= 10 for rank in ranks),
+    }
+
+
+def _ranks(scores: list[PromptScore]) -> dict[str, object]:
+    return {
+        "num_prompts": len(scores),
+        **_rank_counts([score.rank for score in scores]),
+        "prompts": [asdict(score) for score in scores],
+    }
+
+
+def _summary(report: dict[str, object]) -> dict[str, object]:
+    """Return the report without the lists of single prompts."""
+
+    def pairs() -> Iterator[tuple[str, object]]:
+        for key, value in report.items():
+            if isinstance(value, dict):
+                yield key, {k: v for k, v in value.items() if not isinstance(v, list)}
+            else:
+                yield key, value
+
+    return dict(pairs())
+
+
+def _write_sheet(orbits: list[OrbitVideo], path: Path) -> None:
+    """Write some views of every orbit, a few orbits a row; no file for none."""
+    path.unlink(missing_ok=True)
+    if not orbits:
+        return
     views = torch.stack([display_frames(orbit)[list(SHEET_FRAMES)] for orbit in orbits])
     missing = -len(views) % SHEET_COLUMNS
     views = torch.cat([views, torch.ones_like(views[:1]).expand(missing, -1, -1, -1, -1)])
-    return rearrange(views, "(r n) f h w c -> r (n f) h w c", n=SHEET_COLUMNS)
+    write_png(
+        contact_sheet(rearrange(views, "(r n) f h w c -> r (n f) h w c", n=SHEET_COLUMNS)), path
+    )

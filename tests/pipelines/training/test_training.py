@@ -1,13 +1,22 @@
 """Laws of training: the batches, the schedule, the optimiser's state, resuming, the features."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
+from pipelines.training.colours import NAMES
+from pipelines.training.dataset import (
+    ClipConfig,
+    LatentBank,
+    build_bank,
+    draw_batch,
+    network_frames,
+)
 from pipelines.training.features import (
     feature_distance,
     merge_twins,
@@ -22,10 +31,13 @@ from pipelines.training.transformer import (
     flow_loss,
     train_transformer,
 )
+from pipelines.training.vocabulary import SYNONYMS
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
 from pipelines.video.checkpoint import load_transformer, save_model
 from pipelines.video.conditioning import RAY_CHANNELS
 from pipelines.video.dit import DiT, DiTConfig
+from pipelines.video.text import TextEncoder
+from threed.cameras import orbit_cameras
 
 CONFIG = DiTConfig(
     latent_channels=4,
@@ -206,3 +218,46 @@ def test_a_sheet_opens_as_the_picture_that_was_written(tmp_path: Path) -> None:
     with Image.open(tmp_path / "sheet.png") as found:
         assert found.size == (15, 8)
         assert found.tobytes() == sheet.tobytes()
+
+
+def test_a_bank_holds_every_orbit_under_its_own_objects_words(tmp_path: Path) -> None:
+    names = ["chair", "blue gem", "well"]
+    listing = [{"id": name, "file": "", "name": name, "kit": ""} for name in names]
+    (tmp_path / "objects.json").write_text(json.dumps({"objects": listing}))
+    generator = torch.Generator().manual_seed(0)
+    cameras = orbit_cameras(4, size=16)
+    shards = {}
+    for number, objects in enumerate(([0, 0, 1, 1], [2, 2])):
+        frames = torch.randint(256, (len(objects), 4, 16, 16, 7), generator=generator)
+        shards[number] = frames.to(torch.uint8)
+        save_file(
+            {
+                "frames": shards[number],
+                "c2w": cameras.c2w.expand(len(objects), -1, -1, -1).contiguous(),
+                "fov_y": cameras.fov_y.expand(len(objects), -1).contiguous(),
+                "object": torch.tensor(objects),
+            },
+            tmp_path / f"orbits-{number:03d}.safetensors",
+        )
+    autoencoder = Autoencoder(
+        AutoencoderConfig(latent_channels=4, stride=8, width=8, depth=1, pixel_width=4)
+    )
+    bank = build_bank(
+        tmp_path, autoencoder, TextEncoder(), captions_per_object=3, recoloured=1, seed=0
+    )
+    # Two orbits an object and a painted copy of one of them.
+    assert bank.default.tolist() == [0, 3, 6]
+    rows = {0: shards[0][0], 1: shards[0][1], 3: shards[0][2], 4: shards[0][3], 6: shards[1][0]}
+    for row, frames in rows.items():
+        with torch.no_grad():
+            latents = autoencoder.encode(network_frames(frames)[None])[0]
+        assert_close(bank.latents[row].float(), latents, rtol=2e-3, atol=2e-3)
+    for row, name in enumerate(name for name in names for _ in range(3)):
+        words = [bank.texts[i] for i in bank.captions[row].tolist()]
+        assert len(words) == 3
+        # A painted copy's caption has the noun and another colour.
+        noun = name.split(" ")[-1]
+        assert all(noun in text or SYNONYMS.get(noun, noun) in text for text in words)
+        assert (row % 3 == 2) == any(
+            text.split(" ")[-2] in NAMES and text.split(" ")[-2] != "blue" for text in words[:1]
+        )

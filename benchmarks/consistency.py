@@ -1,0 +1,116 @@
+"""Do a generated clip's views show one thing? A field of every other one must foretell the rest.
+
+    python -m benchmarks.consistency [--clips 50] [--truth DATASET] [--json out.json]
+
+The embedded model draws known names, those that `pipelines.training evaluate` draws first. A field
+is fitted to each clip's even frames and judged by the odd ones, PSNR in the alpha's box widened by
+4 pixels. DATASET is the folder of renders that the weights were trained on; the same names' renders
+are then fitted beside the clips. `rank` is the clip's place as in the evaluation: a clip that
+agrees with itself but shows something else is no success.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from pipelines.models.catalogue import WEIGHTS_FOLDER
+from pipelines.models.embedded import EmbeddedModel
+from pipelines.training.dataset import network_frames, read_listing, read_shards
+from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names, plain_prompt
+from pipelines.video.autoencoder import orbit_from_frames
+from threed.cameras import Cameras
+from threed.errors import ReconstructionError
+from threed.fit import FitConfig, fit
+from threed.metrics import psnr_in_box
+from threed.orbit import OrbitVideo
+from threed.render import render_views
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One name's figures; None where no surface was found or nothing was to be fitted."""
+
+    name: str
+    rank: int
+    clip: float | None
+    """PSNR of the generated clip's odd frames, dB."""
+    render: float | None
+    """The same of the true render."""
+
+
+def held_out_psnr(orbit: OrbitVideo, config: FitConfig | None = None) -> float | None:
+    """Return how well a field of the even frames foretells the odd ones, dB inside the box.
+
+    None where the even frames show no solid thing.
+    """
+    even, odd = (orbit.select(list(range(first, orbit.num_frames, 2))) for first in (0, 1))
+    steps = fit(even, config or FitConfig(), torch.Generator().manual_seed(0))
+    try:
+        while True:
+            next(steps)
+    except StopIteration as finished:
+        seen = render_views(finished.value, odd.cameras)
+        return float(psnr_in_box(seen, odd).mean())
+    except ReconstructionError:
+        return None
+
+
+def default_orbits(dataset: Path, names: set[str]) -> dict[str, OrbitVideo]:
+    """Return a dataset's default orbits of these names, the first design of each."""
+    listing, found = read_listing(dataset), {}
+    for shard in read_shards(dataset):
+        for index in shard.object.unique().tolist():
+            name = listing[index]["name"]
+            if name not in names or name in found:
+                continue
+            first = int((shard.object == index).nonzero()[0])
+            size = shard.frames.shape[2]
+            cameras = Cameras(
+                c2w=shard.c2w[first], fov_y=shard.fov_y[first], width=size, height=size
+            )
+            found[name] = orbit_from_frames(network_frames(shard.frames[first]), cameras)
+    return found
+
+
+def main() -> None:
+    """Print a line a clip, then the medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=50, help="how many names are drawn")
+    parser.add_argument("--truth", type=Path, help="dataset of the same names' renders")
+    parser.add_argument("--model", type=Path, default=WEIGHTS_FOLDER / "embedded")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    arguments = parser.parse_args()
+    config = EvaluationConfig(num_names=arguments.clips, seed=arguments.seed)
+    model = EmbeddedModel.load(arguments.model)
+    judge, studio = Judge(arguments.model, model.known_names), Studio(model, config)
+    names = drawn_names(model, config)
+    renders = {} if arguments.truth is None else default_orbits(arguments.truth, set(names))
+    rows: list[Row] = []
+    print(f"{'name':28s} {'rank':>5s} {'clip':>7s} {'render':>7s}")
+    for name in names:
+        clip, render = studio.draw(plain_prompt(name)), renders.get(name)
+        row = Row(
+            name=name,
+            rank=judge.rank(clip, name),
+            clip=held_out_psnr(clip),
+            render=None if render is None else held_out_psnr(render),
+        )
+        rows.append(row)
+        shown = ["-" if value is None else f"{value:.2f}" for value in (row.clip, row.render)]
+        print(f"{name:28s} {row.rank:5d} {shown[0]:>7s} {shown[1]:>7s}", flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    for title in ("clip", "render"):
+        known = [value for row in rows if (value := getattr(row, title)) is not None]
+        if known:
+            print(f"median of {len(known)} {title}s: {median(known):.2f} dB")
+    print(f"among the five nearest: {sum(row.rank <= 5 for row in rows)} of {len(rows)}")
+
+
+if __name__ == "__main__":
+    main()
