@@ -267,7 +267,10 @@ def _running_mean(grid: Tensor, width: int, axis: int) -> Tensor:
 
 
 def _light(field: Field, band: Band, batches: list[Batch], sharpness: float) -> Light | None:
-    """Return the light that the batches' rays are in, as the field turns its surface now."""
+    """Return the light that the batches' rays are in, as the field turns its surface now.
+
+    None where no ray that meets a settled surface has a colour that tells of light.
+    """
     normals, shadings = [], []
     for batch in batches:
         if batch.targets.shading is None:
@@ -279,7 +282,8 @@ def _light(field: Field, band: Band, batches: list[Batch], sharpness: float) -> 
         settled = (seen.normals.norm(dim=-1) > 0.5).nonzero()[:, 0]
         normals.append(F.normalize(seen.normals[settled], dim=-1))
         shadings.append(batch.targets.shading.select(settled))
-    return solve_light(shadings, torch.cat(normals)) if normals else None
+    lit = any(bool((shading.material >= 0).any()) for shading in shadings)
+    return solve_light(shadings, torch.cat(normals)) if lit else None
 
 
 def _accumulate(

@@ -48,8 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="compile the network: minutes at first, then a third faster; default on a GPU alone",
     )
-    flow.add_argument("--captions", type=int, default=12, help="captions an object")
-    flow.add_argument("--recoloured", type=int, default=2, help="painted copies an object")
+    flow.add_argument("--captions", type=int, default=16, help="captions an object")
+    flow.add_argument("--recoloured", type=int, default=3, help="painted copies an object")
     flow.add_argument(
         "--pictures", type=float, default=0.2, help="share of the clips that are given a picture"
     )

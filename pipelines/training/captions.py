@@ -1,6 +1,9 @@
 """Names to captions that people would type: word order, articles, colours, synonyms, length."""
 
+import json
 import re
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -24,6 +27,48 @@ LONG_FORMS = (
     "a turntable video of {a} {name}",
     "a simple stylised {name}, seen from all sides",
 )
+
+SYNONYM_SHARE = 0.3
+MEANING_SHARE = 0.15
+
+
+@cache
+def definitions() -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return other words and the meaning of nouns, by the noun."""
+    path = Path(__file__).with_name("definitions.json")
+    nouns = json.loads(path.read_text("utf-8"))["nouns"]
+    return {noun: (tuple(entry["words"]), entry["meaning"]) for noun, entry in nouns.items()}
+
+
+def defined_noun(name: str) -> str | None:
+    """Return the longest end of a name that is defined ("small round table": table), if any."""
+    words = name.split(" ")
+    ends = (" ".join(words[start:]) for start in range(len(words)))
+    return next((end for end in ends if end in definitions()), None)
+
+
+def other_words(name: str) -> list[str]:
+    """Return the name with its noun replaced by each of its synonyms."""
+    others = [
+        re.sub(rf"\b{word}\b", other, name)
+        for word, other in SYNONYMS.items()
+        # "chest" may be called a treasure chest, but a treasure chest is one already.
+        if re.search(rf"\b{word}\b", name) and other not in name
+    ]
+    noun = defined_noun(name)
+    if noun is not None:
+        rest = name.removesuffix(noun)
+        others += [rest + other for other in definitions()[noun][0]]
+    return others
+
+
+def meaning_of(name: str) -> str | None:
+    """Return what a name means: its noun's meaning, after the name where it says more."""
+    noun = defined_noun(name)
+    if noun is None:
+        return None
+    meaning = definitions()[noun][1]
+    return meaning if noun == name else f"{with_article(name)} {name}, {meaning}".strip()
 
 
 def readable_name(name: str) -> str:
@@ -87,14 +132,15 @@ def captions_for(
     """
     forms = [f"{with_article(name)} {name}".strip()]
     named = any(colour in name.split(" ") for colour in COLOURS)
+    others, meaning = other_words(name), meaning_of(name)
     while len(forms) < count:
-        draw = torch.rand(4, generator=generator).tolist()
+        draw = torch.rand(6, generator=generator).tolist()
         noun = name
-        if draw[0] < 0.25:
-            for word, other in SYNONYMS.items():
-                if re.search(rf"\b{word}\b", noun):
-                    noun = re.sub(rf"\b{word}\b", other, noun)
-                    break
+        if draw[0] < MEANING_SHARE and meaning is not None:
+            forms.append(meaning)
+            continue
+        if others and draw[4] < SYNONYM_SHARE:
+            noun = others[int(draw[5] * len(others))]
         if colours and not named and draw[1] < 0.35:
             noun = f"{colours[0]} {noun}"
             if len(colours) > 1 and draw[1] < 0.1:

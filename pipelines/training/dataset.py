@@ -69,6 +69,8 @@ class LatentBank:
     """Of every frame's camera, radians."""
     default: Int[Tensor, " object"]
     """Index of each object's default orbit."""
+    painted: Int[Tensor, " object"]
+    """Index of that orbit's copy in another colour; of itself where there is none."""
     captions: Int[Tensor, "orbit caption"]
     """Rows of the tables below."""
     tokens: Tensor
@@ -99,7 +101,8 @@ def build_bank(
         autoencoder: Its encoder must be final, for latents are kept and frames are not.
         text_encoder: Embeds the captions.
         captions_per_object: Captions drawn an object.
-        recoloured: Copies of one orbit an object that are painted in a colour it has not.
+        recoloured: Copies an object that are painted in a colour it has not, the first of them of
+            its default orbit.
         seed: Draws captions and colours.
     """
     listing = read_listing(folder)
@@ -124,6 +127,7 @@ def build_bank(
         rays=torch.cat([part.rays for part in parts]),
         azimuth=torch.cat([part.azimuth for part in parts]),
         default=torch.cat([p.default + first for p, first in zip(parts, before, strict=True)]),
+        painted=torch.cat([p.painted + first for p, first in zip(parts, before, strict=True)]),
         captions=torch.cat([part.captions for part in parts]),
         tokens=tokens,
         pooled=pooled,
@@ -136,12 +140,13 @@ def build_bank(
 
 @dataclass(frozen=True, kw_only=True)
 class _EncodedShard:
-    """A shard's part of the bank; `default` counts from its own first orbit."""
+    """A shard's part of the bank; `default` and `painted` count from its own first orbit."""
 
     latents: Tensor
     rays: Tensor
     azimuth: Float[Tensor, "orbit frame"]
     default: Int[Tensor, " object"]
+    painted: Int[Tensor, " object"]
     captions: Int[Tensor, "orbit caption"]
 
 
@@ -167,7 +172,7 @@ def _encode_shard(
     rays = torch.empty(count, frames, RAY_CHANNELS, side, side, dtype=torch.float16)
     azimuth = torch.empty(count, frames)
     captions = torch.empty(count, captions_per_object, dtype=torch.long)
-    default, place = [], 0
+    default, repainted, place = [], [], 0
 
     def add(pictures: Tensor, cameras: Cameras, forms: list[str]) -> None:
         nonlocal place
@@ -190,8 +195,10 @@ def _encode_shard(
         for orbit, views in zip(orbits, cameras, strict=True):
             add(shard.frames[orbit], views, forms)
         others = [colour for colour in NAMES if colour not in colours]
-        for pick in torch.randperm(len(others), generator=generator)[:recoloured].tolist():
-            which = int(torch.randint(len(orbits), (), generator=generator))
+        picks = torch.randperm(len(others), generator=generator)[:recoloured].tolist()
+        repainted.append(place if picks else default[-1])
+        for number, pick in enumerate(picks):
+            which = int(torch.randint(len(orbits), (), generator=generator)) if number else 0
             plain = " ".join(w for w in name.split(" ") if w not in NAMES)
             painted = captions_for(f"{others[pick]} {plain}", [], captions_per_object, generator)
             add(recolour(shard.frames[orbits[which]], others[pick]), cameras[which], painted)
@@ -200,6 +207,7 @@ def _encode_shard(
         rays=rays[:place],
         azimuth=azimuth[:place],
         default=torch.tensor(default),
+        painted=torch.tensor(repainted),
         captions=captions[:place],
     )
 
@@ -233,6 +241,8 @@ class ClipConfig:
     """How often each length is drawn."""
     default_share: float = 0.5
     """How often a clip is cut from an object's default orbit, which is asked for most."""
+    painted_share: float = 0.25
+    """How often that one is the copy in another colour, so that colour words are heeded."""
     drop_text: float = 0.12
     """How often a clip loses its caption, for guidance."""
     give_frames: float = 0.05
@@ -243,8 +253,8 @@ class ClipConfig:
     """How often a clip with a picture loses its caption, for a picture must do alone too."""
 
     def __post_init__(self) -> None:
-        names = ("default_share", "drop_text", "give_frames", "give_picture", "drop_pictured_text")
-        for name in names:
+        names = ("default_share", "painted_share", "drop_text", "give_frames", "give_picture")
+        for name in (*names, "drop_pictured_text"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
         if self.give_frames + self.give_picture > 1:
@@ -268,7 +278,9 @@ def draw_batch(
     length = config.lengths[kind]
     batch = max(1, tokens // length)
     orbit = torch.randint(len(bank.latents), (batch,), generator=generator)
-    default = bank.default[torch.randint(len(bank.default), (batch,), generator=generator)]
+    which = torch.randint(len(bank.default), (batch,), generator=generator)
+    painted = torch.rand(batch, generator=generator) < config.painted_share
+    default = torch.where(painted, bank.painted[which], bank.default[which])
     plain = torch.rand(batch, generator=generator) < config.default_share
     orbit = torch.where(plain, default, orbit)
     around = bank.latents.shape[1]

@@ -7,7 +7,11 @@ from torch.testing import assert_close
 from pipelines.training.captions import (
     captions_for,
     choose_rows,
+    defined_noun,
+    definitions,
     is_readable,
+    meaning_of,
+    other_words,
     readable_name,
     with_article,
 )
@@ -80,8 +84,24 @@ def test_captions_start_plain_name_the_thing_and_repeat_with_the_seed() -> None:
 
     captions = draw()
     assert captions == draw() and captions[0] == "a crate" and len(captions) == 12
-    assert all("crate" in caption or "wooden box" in caption for caption in captions)
+    meaning = definitions()["crate"][1]
+    assert all(
+        "crate" in caption or "wooden box" in caption or caption == meaning for caption in captions
+    )
     assert any("brown" in caption for caption in captions)
+
+
+def test_a_name_is_told_in_other_words_and_by_what_it_means() -> None:
+    assert defined_noun("small round table") == "table"
+    assert defined_noun("coffee table") == "coffee table"
+    assert defined_noun("purple UFO") is None
+    assert "small keg" in other_words("small barrel")
+    # A treasure chest is no treasure treasure chest.
+    assert not any("treasure treasure" in other for other in other_words("treasure chest"))
+    meaning = definitions()["chair"][1]
+    assert meaning_of("chair") == meaning
+    assert meaning_of("wooden chair") == f"a wooden chair, {meaning}"
+    assert meaning_of("purple UFO") is None
 
 
 @pytest.mark.parametrize("name", NAMES)

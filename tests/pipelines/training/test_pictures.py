@@ -43,6 +43,7 @@ def make_bank() -> LatentBank:
         rays=plucker_rays(cameras, 1)[None].half(),
         azimuth=azimuth[None],
         default=torch.tensor([0]),
+        painted=torch.tensor([0]),
         captions=torch.zeros(1, 1, dtype=torch.long),
         tokens=torch.ones(1, 3, 8).half(),
         pooled=torch.ones(1, 8).half(),

@@ -64,6 +64,7 @@ def make_bank() -> LatentBank:
         rays=torch.randn(5, 8, RAY_CHANNELS, 4, 4, generator=generator).half(),
         azimuth=torch.zeros(5, 8),
         default=torch.tensor([0, 3]),
+        painted=torch.tensor([1, 3]),
         captions=torch.arange(10).view(5, 2),
         tokens=torch.randn(10, 3, 8, generator=generator).half(),
         pooled=torch.randn(10, 8, generator=generator).half(),
@@ -247,6 +248,7 @@ def test_a_bank_holds_every_orbit_under_its_own_objects_words(tmp_path: Path) ->
     )
     # Two orbits an object and a painted copy of one of them.
     assert bank.default.tolist() == [0, 3, 6]
+    assert bank.painted.tolist() == [2, 5, 8]
     rows = {0: shards[0][0], 1: shards[0][1], 3: shards[0][2], 4: shards[0][3], 6: shards[1][0]}
     for row, frames in rows.items():
         with torch.no_grad():
