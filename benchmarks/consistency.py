@@ -87,7 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = EvaluationConfig(num_names=arguments.clips, seed=arguments.seed)
     model = EmbeddedModel.load(arguments.model)
-    judge, studio = Judge(arguments.model, model.known_names), Studio(model, config)
+    judge, studio = Judge(arguments.model, model.known.names), Studio(model, config)
     names = drawn_names(model, config)
     renders = {} if arguments.truth is None else default_orbits(arguments.truth, set(names))
     rows: list[Row] = []

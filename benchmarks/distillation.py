@@ -198,7 +198,7 @@ def main(settings: dict[str, DistillationConfig | None] | None = None) -> None:
     arguments = build_parser().parse_args()
     settings = settings or {name: SETTINGS[name] for name in arguments.settings}
     model = load_model("embedded", "cpu")
-    rows = draw_rows(arguments.corpus, list(model.known_names), arguments.objects, arguments.seed)
+    rows = draw_rows(arguments.corpus, list(model.known.names), arguments.objects, arguments.seed)
     print(ROW.format("object", "orbit", "setting", *COLUMNS))
     scores: list[Score] = []
     for row in rows:

@@ -81,7 +81,7 @@ def main() -> None:
     print(ROW.format("object", *COLUMNS))
     rows: dict[str, dict[str, float]] = {}
     for row in draw_rows(
-        arguments.corpus, list(model.known_names), arguments.objects, arguments.seed
+        arguments.corpus, list(model.known.names), arguments.objects, arguments.seed
     ):
         subject = subject_of(arguments.corpus, row)
         prompt = subject.request.prompt

@@ -97,8 +97,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recaption",
         default=default.recaption,
-        help="how the prompt is put into a large model's style: template, none, or a language "
-        f"model ({default.recaption})",
+        help="how the prompt is put into the model's own words: template, none (as typed), or, for "
+        f"a large model, a language model ({default.recaption})",
     )
     parser.add_argument(
         "--commercial", action="store_true", help="refuse models whose licence forbids that"

@@ -88,8 +88,9 @@ def generate(
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()
         raise
+    drawn_as = None if request.picture is not None else model.drawn_as(request)
     words = picture_message if request.picture is not None else familiarity_message
-    yield _video_progress(0, 1, words(request.prompt, model))
+    yield _video_progress(0, 1, words(request, model))
     if not folder.done("orbit"):
         if request.redraws:
             orbit, early = yield from _drawn_again(request, folder, model, device, picture or place)
@@ -97,6 +98,8 @@ def generate(
             orbit, early = yield from _sample(request, model, seen)
         # What a large model made of the prompt, and how well its frames agree.
         findings = None if request.redraws else getattr(model, "findings", None)
+        if drawn_as is not None:
+            findings = {**(findings or {}), "prompt": drawn_as}
         if findings:
             provenance = {**provenance, MADE_WITH: {**provenance[MADE_WITH], "video": findings}}
         with folder.stage("orbit") as temporary:
@@ -165,21 +168,28 @@ def distillation_for(abilities: Abilities) -> DistillationConfig:
     return LIGHT_DISTILLATION
 
 
-def familiarity_message(prompt: str, model: VideoModel) -> str:
-    """Return a sentence on what the model knows near a prompt; a warning where that is far."""
+def familiarity_message(request: GenerationRequest, model: VideoModel) -> str:
+    """Return what the model knows near a prompt, and as what of it the prompt is drawn.
+
+    A warning where all of that is far.
+    """
+    prompt, drawn_as = request.prompt, model.drawn_as(request)
     names = ", ".join(known.name for known in model.nearest_known(prompt, NUM_NEAREST))
     if not names:
         return "what this model has seen is not known by name"
+    drawn = f"drawn as {drawn_as!r}; " if drawn_as else ""
     if model.familiar(prompt):
-        return f"nearest known things: {names}"
+        return f"{drawn}nearest known things: {names}"
+    drawn = f" It is drawn as {drawn_as!r}." if drawn_as else ""
     return (
         f"Warning: {prompt!r} is far from everything that this model knows, so the result may not "
-        f"look like it. The nearest things it knows: {names}."
+        f"look like it.{drawn} The nearest things it knows: {names}."
     )
 
 
-def picture_message(prompt: str, model: VideoModel) -> str:
+def picture_message(request: GenerationRequest, model: VideoModel) -> str:
     """Return a sentence on what is made of the words beside a picture."""
+    prompt = request.prompt
     if model.familiar(prompt):
         return f"drawing what the picture shows, helped by the words {prompt!r}"
     return f"drawing what the picture shows; the words {prompt!r} are no help to this model"

@@ -78,8 +78,9 @@ class GenerationRequest:
     """Clips that a large model without cameras draws, of which the one that agrees best is kept;
     None is the model's own number."""
     recaption: str = "template"
-    """How the prompt is put into a large model's own style: `template`, `none`, or the name of a
-    language model of the catalogue."""
+    """How the prompt is put into the model's own words: `template` (a large model's style, or the
+    name of what the embedded one knows that is meant), `none`, or the name of a language model of
+    the catalogue, for a large model."""
     commercial: bool = False
     """The result shall earn money; a model whose licence does not allow that is refused."""
     video_only: bool = False

@@ -144,8 +144,11 @@ def known_html(job: Job, language: Language = "en") -> str:
     """Return what the model knows near the prompt; a plain warning where that is far."""
     if job.known is None or not job.known.names:
         return ""
-    quoted = [f"“{name}”" for name in job.known.names]
+    names = listing([f"“{name}”" for name in job.known.names], language)
+    told = say(language, "known_near" if job.known.familiar else "known_far", names=names)
+    if job.known.drawn_as is not None:
+        drawn = say(language, "drawn_as", caption=f"“{job.known.drawn_as}”")
+        told = f"{drawn}{'' if language == 'zh' else ' '}{told}"
     if job.known.familiar:
-        near = say(language, "known_near", names=listing(quoted, language))
-        return f'<p class="known">{html.escape(near)}</p>'
-    return notice(say(language, "known_far", names=listing(quoted, language)), "warning")
+        return f'<p class="known">{html.escape(told)}</p>'
+    return notice(told, "warning")

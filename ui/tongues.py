@@ -143,6 +143,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "stop": ("Stop here and keep it", "停在这里并保留"),
     "retry": ("Try again", "重试"),
     "preview_alt": ("{stage}, as it forms", "{stage}（生成中）"),
+    "drawn_as": (
+        "The model does not know these words; it draws what they seem to mean: {caption}.",
+        "模型没有学过这些词；按其大意绘制：{caption}。",
+    ),
     "known_near": ("Nearest things the model knows: {names}.", "模型所知的相近物体：{names}。"),
     "known_far": (
         "This prompt lies far from everything that the model was taught, so the result will be a "

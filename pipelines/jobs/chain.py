@@ -44,7 +44,9 @@ class ModelChain:
         model = self.model(request.model, request.revision)
         names = model.nearest_known(request.prompt, NUM_NEAREST)
         return KnownThings(
-            familiar=model.familiar(request.prompt), names=tuple(known.name for known in names)
+            familiar=model.familiar(request.prompt),
+            names=tuple(known.name for known in names),
+            drawn_as=model.drawn_as(request),
         )
 
     def run(

@@ -322,7 +322,7 @@ def _job(row: sqlite3.Row, previews: dict[Stage, int], spent: dict[Stage, float]
         message=row["message"],
         cancelling=running and row["cancel_asked"] is not None,
         stopping=running and row["stop_asked"] is not None,
-        known=known and KnownThings(familiar=known["familiar"], names=tuple(known["names"])),
+        known=known and KnownThings(**{**known, "names": tuple(known["names"])}),
         previews=previews,
         title=row["title"] or request.prompt,
         batch=row["batch"],

@@ -10,6 +10,7 @@ import json
 import secrets
 import sqlite3
 import time
+from dataclasses import asdict
 
 from pipelines.jobs.estimate import relative_work
 from pipelines.jobs.intake import Intake
@@ -105,7 +106,7 @@ class Leases(Intake):
 
     def publish_known(self, job_id: str, known: KnownThings) -> None:
         """Say what the model knows near the prompt."""
-        record = json.dumps({"familiar": known.familiar, "names": known.names})
+        record = json.dumps(asdict(known))
         with self.reading() as database:
             database.execute("UPDATE jobs SET known = ? WHERE id = ?", (record, job_id))
 

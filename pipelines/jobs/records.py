@@ -23,6 +23,8 @@ class KnownThings:
     """False where the prompt lies far from everything that the model was taught."""
     names: tuple[str, ...]
     """The nearest known things, nearest first."""
+    drawn_as: str | None = None
+    """What the prompt is drawn as; None where it is taken as it was typed."""
 
 
 @dataclass(frozen=True, kw_only=True)

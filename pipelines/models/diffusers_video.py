@@ -133,6 +133,10 @@ class DiffusersVideoModel:
         """Return nothing: nobody can list what a large model has seen."""
         return []
 
+    def drawn_as(self, request: GenerationRequest) -> str | None:
+        """Return None: a large model understands words of all kinds."""
+        return None
+
     def familiar(self, prompt: str) -> bool:
         """Return whether to trust the prompt: a large model has seen most things."""
         return True

@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipelines.errors import InstallationError, RequestError
+from pipelines.models.known_names import KnownNames
 from pipelines.models.protocol import Abilities, KnownName, SamplerStep
 from pipelines.request import GenerationRequest
 from pipelines.video.autoencoder import Autoencoder, frames_from_orbit, orbit_from_frames
-from pipelines.video.checkpoint import load_autoencoder, load_tensors, load_transformer
+from pipelines.video.checkpoint import load_autoencoder, load_transformer
 from pipelines.video.conditioning import (
     PICTURE_MASK,
     Conditioning,
@@ -51,7 +52,10 @@ class EmbeddedSettings:
     sampler: str
     """`euler` or `heun`."""
     familiar_similarity: float
-    """A prompt less similar than this to every known name is far from what the model knows."""
+    """A prompt less similar than this to every known thing is far from what the model knows."""
+    recaption_similarity: float = 0.45
+    """A prompt in words of its own is called by the name of the nearest known thing from here on;
+    what is farther from all of them is left as it was typed."""
     pictures: bool = False
     """Whether the weights have learnt to start from a picture of the object."""
 
@@ -65,16 +69,14 @@ class EmbeddedModel:
         autoencoder: Autoencoder,
         text_encoder: TextEncoder,
         settings: EmbeddedSettings,
-        known_names: list[str],
-        known_embeddings: Float[Tensor, "name channel"],
+        known: KnownNames,
         device: torch.device | str = "cpu",
     ) -> None:
         self.transformer = transformer.to(device).eval()
         self.autoencoder = autoencoder.to(device).eval()
         self.text_encoder = text_encoder
         self.settings = settings
-        self.known_names = known_names
-        self.known_embeddings = known_embeddings
+        self.known = known
         self.device = torch.device(device)
 
     @classmethod
@@ -87,14 +89,13 @@ class EmbeddedModel:
         settings = folder / "settings.json"
         if not settings.is_file():
             raise InstallationError(f"the embedded model's settings are missing: {settings}")
-        known, metadata = load_tensors(folder / "known.safetensors")
+        known = KnownNames.load(folder / "known.safetensors")
         return cls(
             load_transformer(folder / "transformer.safetensors"),
             load_autoencoder(folder / "autoencoder.safetensors"),
             TextEncoder(),
             EmbeddedSettings(**json.loads(settings.read_text())),
-            json.loads(metadata["names"]),
-            known["embeddings"].float(),
+            known,
             device,
         )
 
@@ -114,15 +115,25 @@ class EmbeddedModel:
         )
 
     def nearest_known(self, prompt: str, count: int) -> list[KnownName]:
-        """Return the known names nearest to the prompt by their sentence embeddings."""
-        pooled = self.text_encoder.encode([prompt]).pooled[0]
-        similarity = self.known_embeddings @ pooled
-        order = similarity.argsort(descending=True, stable=True)[:count].tolist()
-        return [KnownName(name=self.known_names[i], similarity=float(similarity[i])) for i in order]
+        """Return the known things nearest to the prompt by their sentences' embeddings."""
+        return self.known.nearest(self.text_encoder.encode([prompt]).pooled[0], count)
 
     def familiar(self, prompt: str) -> bool:
         """Return whether some known name is near enough to the prompt."""
         return self.nearest_known(prompt, 1)[0].similarity >= self.settings.familiar_similarity
+
+    def drawn_as(self, request: GenerationRequest) -> str | None:
+        """Return the caption that a prompt in words of its own is drawn under; None for as typed.
+
+        The network was taught some hundred nouns with their synonyms; a prompt that uses one of
+        them is taken as it is, and so is any where `recaption` is `none`.
+        """
+        if request.recaption == "none" or self.known.called_by_name(request.prompt):
+            return None
+        nearest = self.nearest_known(request.prompt, 1)
+        if not nearest or nearest[0].similarity < self.settings.recaption_similarity:
+            return None
+        return self.known.renamed(request.prompt, nearest[0].name)
 
     def sample(
         self,
@@ -237,7 +248,7 @@ class EmbeddedModel:
         """Return the guided velocity; both conditions go through the network as one batch."""
         scale = request.guidance_scale
         scale = self.settings.guidance_scale if scale is None else scale
-        text = self.text_encoder.encode([request.prompt])
+        text = self.text_encoder.encode([self.drawn_as(request) or request.prompt])
         reference, mask = given or empty_reference(*self._latent_shape(cameras))
         cond = Conditioning(
             text=text.tokens,

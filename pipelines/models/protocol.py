@@ -117,6 +117,10 @@ class VideoModel(Protocol):
         """Return the known things nearest to the prompt, the nearest first."""
         ...
 
+    def drawn_as(self, request: GenerationRequest) -> str | None:
+        """Return the known thing that a prompt in other words is drawn as, or None: as typed."""
+        ...
+
     def familiar(self, prompt: str) -> bool:
         """Return whether the prompt lies near enough to what the model knows to trust it."""
         ...

@@ -71,6 +71,17 @@ def meaning_of(name: str) -> str | None:
     return meaning if noun == name else f"{with_article(name)} {name}, {meaning}".strip()
 
 
+def explained(name: str) -> list[str]:
+    """Return the texts by which a prompt in words of its own may find a name."""
+    noun = defined_noun(name)
+    texts = [name, *other_words(name)]
+    if noun is not None:
+        meaning = definitions()[noun][1]
+        # A meaning alone stands for the plain thing, not for each of its kinds.
+        texts += [f"{name}: {meaning}", *([meaning] if noun == name else [])]
+    return texts
+
+
 def readable_name(name: str) -> str:
     """Return the name in English order: size, quality, colour, noun ("shield red": red shield)."""
     name = re.sub(r"\s+", " ", name.strip())

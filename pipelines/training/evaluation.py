@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,8 @@ class EvaluationConfig:
     """Known names drawn by the seed."""
     num_steps: int | None = None
     guidance_scale: float | None = None
+    recaption: str = "template"
+    """`none` draws every prompt as it is typed."""
     seed: int = 0
 
 
@@ -97,6 +99,7 @@ class Studio:
             num_frames=NUM_FRAMES,
             num_steps=config.num_steps,
             guidance_scale=config.guidance_scale,
+            recaption=config.recaption,
         )
         started = time.perf_counter()
         steps = self._model.sample(request, torch.Generator().manual_seed(config.seed))
@@ -128,12 +131,12 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, obj
     started = time.perf_counter()
     model = EmbeddedModel.load(folder)
     load_seconds = time.perf_counter() - started
-    judge, studio = Judge(folder, model.known_names), Studio(model, config)
+    judge, studio = Judge(folder, model.known.names), Studio(model, config)
 
     names = drawn_names(model, config)
     scores, orbits = _scored(studio, judge, [(plain_prompt(name), name) for name in names])
     report: dict[str, object] = {
-        "num_known_names": len(model.known_names),
+        "num_known_names": len(model.known.names),
         "num_after_merging_twins": len(judge.labels),
         "seed": config.seed,
         "num_steps": config.num_steps or model.settings.num_steps,
@@ -164,13 +167,11 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, obj
 
     other, pictures = _scored(studio, judge, list(PARAPHRASES.items()))
     _write_sheet(pictures, out / "paraphrases.png")
-    # Who looks the words up, instead of drawing them, finds the name that their embedding is near.
-    near = {text: [k.name for k in model.nearest_known(text, 10)] for text in PARAPHRASES}
+    typed = Studio(model, replace(config, recaption="none"))
+    as_typed, _ = _scored(typed, judge, list(PARAPHRASES.items()))
     report["paraphrases"] = _ranks(other) | {
-        "baseline": {
-            "first": sum(near[text][0] == name for text, name in PARAPHRASES.items()),
-            "among_ten": sum(name in near[text] for text, name in PARAPHRASES.items()),
-        }
+        # What the network makes of the words as they are.
+        "baseline": _rank_counts([score.rank for score in as_typed])
     }
     report["cost"] = {
         "load_seconds": load_seconds,
@@ -186,8 +187,8 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, obj
 def drawn_names(model: EmbeddedModel, config: EvaluationConfig) -> list[str]:
     """Return the known names that the config's seed draws."""
     generator = torch.Generator().manual_seed(config.seed)
-    order = torch.randperm(len(model.known_names), generator=generator)[: config.num_names]
-    return [model.known_names[i] for i in order.tolist()]
+    order = torch.randperm(len(model.known.names), generator=generator)[: config.num_names]
+    return [model.known.names[i] for i in order.tolist()]
 
 
 def plain_prompt(name: str) -> str:

@@ -8,9 +8,11 @@ import torch
 
 from pipelines.hashing import file_sha256
 from pipelines.models.embedded import EmbeddedSettings
+from pipelines.training.captions import explained, other_words
 from pipelines.training.dataset import network_frames, read_listing, read_shards
 from pipelines.training.features import merge_twins, orbit_feature
 from pipelines.training.transformer import export_average
+from pipelines.training.vocabulary import COLOURS
 from pipelines.video.checkpoint import load_autoencoder, save_model, save_tensors
 from pipelines.video.presets import PRESETS
 from pipelines.video.text import TextEncoder
@@ -70,16 +72,25 @@ def export_model(
         earlier_share,
     )
     names, design_names, features = _known(dataset)
-    pooled = TextEncoder().encode(names).pooled
+    texts = [(text, place) for place, name in enumerate(names) for text in explained(name)]
+    encoder = TextEncoder()
+    embeddings = torch.cat([encoder.encode([text]).pooled for text, _ in texts])
+    words = {word.lower() for name in names for word in (name, *other_words(name))}
     twins = merge_twins(design_names, features, TWIN_DISTANCE)
     save_tensors(
         {
-            "embeddings": pooled.half(),
+            "embeddings": embeddings.half(),
+            "embedded_name": torch.tensor([place for _, place in texts], dtype=torch.int32),
             "features": (features * 127).round().to(torch.int8),
             "design_name": torch.tensor([names.index(name) for name in design_names]),
         },
         out / "known.safetensors",
-        {"names": json.dumps(names), "twins": json.dumps(twins)},
+        {
+            "names": json.dumps(names),
+            "twins": json.dumps(twins),
+            "words": json.dumps(sorted(words)),
+            "colours": json.dumps(COLOURS),
+        },
     )
     settings = json.dumps(asdict(SETTINGS[preset]), indent=2) + "\n"
     (out / "settings.json").write_text(settings)

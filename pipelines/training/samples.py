@@ -7,6 +7,7 @@ import torch
 from einops import rearrange
 
 from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings, finished
+from pipelines.models.known_names import KnownNames
 from pipelines.request import GenerationRequest
 from pipelines.training.dataset import network_frames, read_shards
 from pipelines.training.sheets import contact_sheet, write_png
@@ -44,7 +45,7 @@ def write_sample_sheet(
     training = transformer.training
     settings = replace(SHEET_SETTINGS, size=size)
     model = EmbeddedModel(
-        transformer, autoencoder, TextEncoder(), settings, [], torch.zeros(0, 384), device
+        transformer, autoencoder, TextEncoder(), settings, KnownNames.none(), device
     )
     rows = []
     for prompt in PROMPTS:

@@ -84,5 +84,8 @@ class SphereModel:
     def nearest_known(self, prompt: str, count: int) -> list[KnownName]:
         return [KnownName(name="ball", similarity=0.9), KnownName(name="orange", similarity=0.7)]
 
+    def drawn_as(self, request: GenerationRequest) -> str | None:
+        return None
+
     def familiar(self, prompt: str) -> bool:
         return "ball" in prompt

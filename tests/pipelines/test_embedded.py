@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from pipelines.errors import InstallationError, RequestError
 from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
+from pipelines.models.known_names import KnownNames
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
@@ -65,8 +66,15 @@ def model(text_encoder: TextEncoder) -> EmbeddedModel:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
     names = ["apple", "wooden chair", "sailing boat"]
-    known = text_encoder.encode(names).pooled
-    return EmbeddedModel(transformer, autoencoder, text_encoder, SETTINGS, names, known)
+    texts = [*names, "a vessel with sails that travels on water", "a seat for one person"]
+    known = KnownNames(
+        names=names,
+        embeddings=text_encoder.encode(texts).pooled,
+        owner=torch.tensor([0, 1, 2, 2, 1]),
+        words=frozenset([*names, "yacht"]),
+        colours=frozenset(["red", "blue", "wooden"]),
+    )
+    return EmbeddedModel(transformer, autoencoder, text_encoder, SETTINGS, known)
 
 
 def sample(model: EmbeddedModel, request: GenerationRequest, seed: int = 0) -> OrbitVideo:
@@ -206,6 +214,39 @@ def test_the_nearest_known_names_and_the_warning(model: EmbeddedModel) -> None:
     assert nearest[0].name == "wooden chair"
     assert nearest[0].similarity >= nearest[1].similarity
     assert model.familiar("a wooden chair") and not model.familiar("quarterly tax return")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "caption"),
+    [
+        ("a wooden chair", None),
+        ("the Wooden Chair.", None),
+        ("a big red apple on a plate", None),
+        ("a blue yacht", None),
+        # Nothing known is meant: better as typed than another thing.
+        ("quarterly tax return", None),
+        ("a ship that the wind drives over the water", "a sailing boat"),
+        ("a seat for one", "a wooden chair"),
+        ("a blue ship with sails on the water", "a blue sailing boat"),
+        # The colour of something else.
+        ("a ship with red sails on the water", "a sailing boat"),
+    ],
+)
+def test_a_prompt_in_words_of_its_own_is_drawn_as_the_known_thing_that_it_means(
+    model: EmbeddedModel, prompt: str, caption: str | None
+) -> None:
+    assert model.drawn_as(GenerationRequest(prompt=prompt)) == caption
+    assert model.drawn_as(GenerationRequest(prompt=prompt, recaption="none")) is None
+
+
+def test_what_is_drawn_is_the_caption(model: EmbeddedModel) -> None:
+    words = "a ship that the wind drives over the water"
+    asked = GenerationRequest(prompt=words, num_frames=8, num_steps=1, size=32)
+    meant = sample(model, asked)
+    named = sample(model, replace(asked, prompt="a sailing boat"))
+    typed = sample(model, replace(asked, recaption="none"))
+    assert torch.equal(meant.albedo, named.albedo)
+    assert not torch.equal(meant.albedo, typed.albedo)
 
 
 def test_no_words_are_all_zero_and_words_have_unit_embeddings(text_encoder: TextEncoder) -> None:

@@ -125,10 +125,11 @@ def test_progress_is_what_was_published_last(store: JobStore) -> None:
     store.publish(job_id, progress("video", 1), b"one")
     store.publish(job_id, progress("video", 2), b"two")
     store.publish(job_id, progress("field", 3), None)
-    store.publish_known(job_id, KnownThings(familiar=False, names=("stool", "bench")))
+    known = KnownThings(familiar=False, names=("stool", "bench"), drawn_as="a stool")
+    store.publish_known(job_id, known)
     job = store.status(job_id)
     assert (job.stage, job.step, job.num_steps, job.message) == ("field", 3, 4, "at work")
-    assert job.known == KnownThings(familiar=False, names=("stool", "bench"))
+    assert job.known == known
     assert job.previews == {"video": 2}
     assert store.preview(job_id, "video") == b"two"
     assert store.preview(job_id, "field") is None

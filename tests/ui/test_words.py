@@ -1,6 +1,7 @@
 import base64
 import math
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_nothing_that_a_visitor_or_a_model_says_becomes_markup() -> None:
         status_html(hostile, {}, now=1000.0),
         status_html(job(state="failed", message=HOSTILE), {}),
         known_html(hostile),
-        known_html(job(known=KnownThings(familiar=True, names=(HOSTILE,)))),
+        known_html(job(known=KnownThings(familiar=True, names=(HOSTILE,), drawn_as=HOSTILE))),
         report_html(report, Path("/nowhere")),
         film_html(hostile, NASTY, None, "en"),
         mesh_html(hostile, video=NASTY, mesh=NASTY, preview=None, cost="", language="en"),
@@ -197,6 +198,13 @@ def test_a_far_prompt_gets_a_warning_and_a_near_one_none() -> None:
     assert "“chair” and “stool”" in far
     assert "warning" in far
     assert "warning" not in near
+
+
+def test_it_is_said_what_a_prompt_in_other_words_is_drawn_as() -> None:
+    known = KnownThings(familiar=True, names=("barrel", "keg"), drawn_as="a barrel")
+    assert "“a barrel”" in known_html(job(known=known))
+    assert "“a barrel”" in known_html(job(known=known), "zh")
+    assert "draws what" not in known_html(job(known=replace(known, drawn_as=None)))
 
 
 def test_a_waiting_job_says_how_many_are_before_it() -> None:

@@ -8,6 +8,7 @@ import torch
 
 import benchmarks.parallel
 from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
+from pipelines.models.known_names import KnownNames
 from pipelines.parallel.embedded import spread_embedded
 from pipelines.video import precision
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
@@ -48,7 +49,7 @@ def make_model() -> EmbeddedModel:
     autoencoder, transformer = Autoencoder(AUTOENCODER), DiT(TRANSFORMER)
     for tensor in (*transformer.parameters(), *autoencoder.parameters(), *autoencoder.buffers()):
         torch.nn.init.normal_(tensor, std=0.1, generator=generator)
-    return EmbeddedModel(transformer, autoencoder, TEXT_ENCODER, SETTINGS, [], torch.zeros(0, 1))
+    return EmbeddedModel(transformer, autoencoder, TEXT_ENCODER, SETTINGS, KnownNames.none())
 
 
 @contextmanager
