@@ -15,7 +15,7 @@ from threed.progress import Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.report import Report
 from threed.run_folder import RunFolder, read_orbit, write_orbit
-from threed.source import SourceConfig, read_source
+from threed.source import SourceConfig, source_steps
 
 CLIP_SIZE = 128
 """Longer side of the frames that the 3D stage sees, pixels, where none is asked for."""
@@ -36,7 +36,7 @@ def generate_from_clip(
     provenance = write_request(request, folder)
     yield _reading(0, "reading the clip and finding its cameras")
     if not folder.done("orbit"):
-        orbit, notes = _read(request, folder)
+        orbit, notes = yield from _read(request, folder)
         with folder.stage("orbit") as temporary:
             write_orbit(temporary, orbit, as_comment(provenance))
         yield _reading(1, "; ".join(notes))
@@ -53,11 +53,14 @@ def generate_from_clip(
     return (yield from reconstruct(orbit, folder, settings, None, generator))
 
 
-def _read(request: GenerationRequest, folder: RunFolder) -> tuple[OrbitVideo, tuple[str, ...]]:
+def _read(
+    request: GenerationRequest, folder: RunFolder
+) -> Generator[Progress, None, tuple[OrbitVideo, tuple[str, ...]]]:
     path = folder.file(CLIP_NAME)
     poses = PoseConfig(elevation_deg=request.clip_elevation_deg, fov_deg=request.clip_fov_deg)
     try:
-        source = read_source(path, SourceConfig(size=request.size or CLIP_SIZE, poses=poses))
+        config = SourceConfig(size=request.size or CLIP_SIZE, poses=poses)
+        source = yield from source_steps(path, config)
     except RequestError as error:
         # Where it lies is no visitor's business.
         words = str(error).replace(f"{path}: ", "").replace(str(path), "the clip")

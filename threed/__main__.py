@@ -23,7 +23,7 @@ from threed.command_line import (
     OneLineParser,
     complain,
 )
-from threed.errors import ReconstructionError, RequestError
+from threed.errors import InstallationError, ReconstructionError, RequestError
 from threed.run_folder import RunFolder
 from threed.threads import sleep_soon
 
@@ -47,8 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         "source",
         metavar="SOURCE",
         help="a clip that goes about one object (mp4, mov, webm, mkv, avi, gif, webp) or a folder "
-        "of its pictures, with alpha or before a plain background; a folder with transforms.json "
-        "(nerfstudio's format); or an orbit.npz",
+        "of its pictures, with alpha or before a plain background (or any, once a segmentation "
+        "model is there: 'python -m pipelines models download sam2.1-hiera-tiny'); a folder with "
+        "transforms.json (nerfstudio's format); or an orbit.npz",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (out)")
     parser.add_argument(
@@ -223,13 +224,14 @@ def _write_source(
     """Read the source, write the first two stages and return the orbit's axis that is up."""
     from threed.placement import turned_up
     from threed.poses import PoseConfig
+    from threed.progress_bar import draw
     from threed.run_folder import write_orbit
-    from threed.source import SourceConfig, read_source
+    from threed.source import SourceConfig, source_steps
 
     poses = PoseConfig(elevation_deg=arguments.elevation_deg, fov_deg=arguments.fov_deg)
     config = SourceConfig(size=arguments.size, poses=poses)
     print(f"reading {arguments.source}", file=sys.stderr, flush=True)
-    source = read_source(arguments.source, config)
+    source = draw(source_steps(arguments.source, config))
     for note in source.notes:
         print(note, file=sys.stderr, flush=True)
     up = arguments.up or source.up
@@ -268,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(arguments)
     except RequestError as error:
         return complain(PROGRAM, str(error), EXIT_REQUEST)
-    except ReconstructionError as error:
+    except (ReconstructionError, InstallationError) as error:
         return complain(PROGRAM, str(error), EXIT_FAILED)
     except ImportError as error:
         return complain(

@@ -20,9 +20,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from threed.aim import meeting_point, seen_at
+from threed.background import PictureCutter
 from threed.cameras import Cameras, camera_rays
 from threed.errors import RequestError
-from threed.matte import matte
 from threed.orbit import OrbitVideo
 from threed.resample import Lens, frame_size, object_extent, resample
 
@@ -78,15 +79,24 @@ def cameras_up(cameras: Cameras) -> Up:
     return "z" if float(mean[2].abs()) > float(mean[1].abs()) + 1e-3 else "y"
 
 
-def read_dataset(folder: Path, size: int) -> tuple[OrbitVideo, Up]:
+def read_dataset(
+    folder: Path, size: int, cutter: PictureCutter | None = None
+) -> tuple[OrbitVideo, Up]:
     """Return the views of a nerfstudio folder, in the file's coordinates, and which axis is up.
 
-    Pictures without alpha are matted. All come out as one centred pinhole whose frame just holds
+    Pictures without alpha are cut out. All come out as one centred pinhole whose frame just holds
     the object, its longer side `size` pixels; no normals, for light is as filmed.
+
+    Args:
+        folder: Where transforms.json lies.
+        size: Longer side of the views, pixels.
+        cutter: Cuts pictures out that have no alpha, and counts; one of its own where it is None.
 
     Raises:
         RequestError: A file is missing, damaged or says something that no camera can be.
+        InstallationError: A segmentation model is there, is needed, and is damaged.
     """
+    cutter = cutter or PictureCutter()
     meta = _read_json(folder / "transforms.json")
     views = _read_views(meta, folder)
     if len(views) > MAX_VIEWS:
@@ -94,7 +104,8 @@ def read_dataset(folder: Path, size: int) -> tuple[OrbitVideo, Up]:
     positions = np.stack([view.c2w[:3, 3] for view in views])
     if np.ptp(positions, axis=0).max() <= 1e-6 * (1 + np.abs(positions).max()):
         raise RequestError(f"{folder}/transforms.json: all cameras stand in one place")
-    pictures, lenses = zip(*(_read_view(view) for view in views), strict=True)
+    middle = meeting_point(np.stack([view.c2w for view in views]))
+    pictures, lenses = zip(*(_read_view(view, cutter, middle) for view in views), strict=True)
     extent = np.max(
         [object_extent(p[..., 3], lens) for p, lens in zip(pictures, lenses, strict=True)], axis=0
     )
@@ -219,7 +230,7 @@ def _pose(frame: dict[str, Any], where: str) -> np.ndarray:
     return c2w
 
 
-def _read_view(view: View) -> tuple[np.ndarray, Lens]:
+def _read_view(view: View, cutter: PictureCutter, middle: np.ndarray) -> tuple[np.ndarray, Lens]:
     """Return a premultiplied RGBA picture, reduced to working size, with its lens."""
     picture, source_size = _read_picture(view.path, "RGBA")
     lens = _lens(view, source_size).scaled(
@@ -234,7 +245,8 @@ def _read_view(view: View) -> tuple[np.ndarray, Lens]:
     if alpha.min() > 0.5:
         rgb = np.rint(255 * picture[..., :3]).astype(np.uint8)
         try:
-            return matte(rgb[None])[0], lens
+            place = seen_at(middle, view.c2w, lens, rgb.shape[1], rgb.shape[0])
+            return cutter.cut(rgb, place), lens
         except RequestError as error:
             raise RequestError(f"{view.path} has no alpha, and {error}") from error
     return picture, lens

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 
-from threed.errors import RequestError
+from threed.errors import NoPlainBackgroundError, RequestError
 
 NOISE_FACTOR = 4.0
 """A pixel is not background when it differs by so many times the border's noise..."""
@@ -36,7 +36,8 @@ def matte(
     """Return premultiplied RGBA of objects before plain backgrounds, sRGB in [0, 1].
 
     Raises:
-        RequestError: No plain background is found, or nothing stands out from it.
+        NoPlainBackgroundError: No plain background is found.
+        RequestError: Nothing stands out from it.
     """
     # One lens and one encoder made all edges; the least of some frames is the one that shading
     # near an edge did not widen.
@@ -100,8 +101,8 @@ def _outline(
     return background, difference, solid, threshold
 
 
-def _no_background() -> RequestError:
-    return RequestError(
+def _no_background() -> NoPlainBackgroundError:
+    return NoPlainBackgroundError(
         "no plain background is found around the object; it needs one even colour behind it with "
         "room on all sides, or alpha (transparency)"
     )

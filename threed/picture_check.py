@@ -9,13 +9,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from threed.background import model_is_there
 from threed.clip_check import answer
-from threed.picture import read_picture
+from threed.errors import NoPlainBackgroundError
+from threed.picture import FORMATS, read_picture
+from threed.picture_folder import upright_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFacts:
-    """The size of what was cut out."""
+    """The size of what was cut out, or of the whole picture where only a model can do that."""
 
     width: int
     height: int
@@ -27,7 +30,13 @@ def inspect_picture(path: Path) -> PictureFacts:
     Raises:
         RequestError: As `read_picture`.
     """
-    height, width = read_picture(path).shape[:2]
+    try:
+        height, width = read_picture(path, by_model=not model_is_there()).shape[:2]
+    except NoPlainBackgroundError:
+        if not model_is_there():
+            raise
+        # The model needs more memory than a stranger's file is given here: the worker asks it.
+        width, height = upright_size(path, FORMATS)
     return PictureFacts(width=width, height=height)
 
 

@@ -1,11 +1,13 @@
 """What a long chain tells whoever drives it, about once a second."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
+Result = TypeVar("Result")
 Stage = Literal["video", "field", "distillation", "mesh", "texture", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which they run; a chain may leave some out."""
@@ -40,3 +42,12 @@ class Progress:
     def __post_init__(self) -> None:
         if not 0 <= self.step <= self.num_steps:
             raise ValueError(f"step {self.step} lies outside [0, {self.num_steps}]")
+
+
+def finish(steps: Generator[Progress, None, Result]) -> Result:
+    """Drive a chain to its end, telling nobody, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return finished.value

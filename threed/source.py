@@ -5,6 +5,7 @@ its orbit.npz or the run folder that holds it.
 """
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from threed.background import NOTE, PictureCutter, cut_out_clip
 from threed.dataset import Up, cameras_up, read_dataset
 from threed.errors import NoTurnError, RequestError
 from threed.feature_poses import (
@@ -24,10 +26,11 @@ from threed.feature_poses import (
     place,
     poses_of,
 )
-from threed.matte import check_one_object, matte
+from threed.matte import check_one_object
 from threed.orbit import OrbitVideo
 from threed.picture_folder import pictures_in, read_pictures
 from threed.poses import USUAL_FOV_DEG, OrbitPoses, PoseConfig, find_orbit
+from threed.progress import Progress, finish
 from threed.resample import Lens, frame_size, object_extent, resample
 from threed.run_folder import read_orbit
 from threed.turns import check_count
@@ -46,6 +49,8 @@ class SourceConfig:
     """What is told about a clip that comes without cameras."""
     by_texture: bool = True
     """Whether a filmed path that is no even turn is sought by the points that pictures share."""
+    by_model: bool = True
+    """Whether a segmentation model, if there, may cut objects out where no background is plain."""
 
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
@@ -70,10 +75,16 @@ class Source:
 
 
 def read_source(path: Path | str, config: SourceConfig) -> Source:
-    """Return the orbit video that a path stands for.
+    """Return the orbit video that a path stands for, as `source_steps` does, telling nobody."""
+    return finish(source_steps(path, config))
+
+
+def source_steps(path: Path | str, config: SourceConfig) -> Generator[Progress, None, Source]:
+    """Yield the progress of what takes long in reading, and return the path's orbit video.
 
     Raises:
         RequestError: There is nothing there, or nothing that shows an object from around.
+        InstallationError: A segmentation model is there, is needed, and is damaged.
     """
     path = Path(path)
     try:
@@ -88,42 +99,56 @@ def read_source(path: Path | str, config: SourceConfig) -> Source:
     if path.name.endswith(".json"):
         path, is_folder = path.parent, True
     if is_folder and not (path / "transforms.json").is_file() and pictures_in(path):
-        return _read_turntable(path, config)
+        return (yield from _read_turntable(path, config))
     if is_folder:
-        orbit, up = read_dataset(path, config.size)
+        cutter = PictureCutter(config.by_model)
+        orbit, up = read_dataset(path, config.size, cutter)
         note = f"{orbit.num_frames} pictures with their cameras; {up} is up"
-        return Source(orbit=orbit, up=up, notes=(note,))
-    return _read_turntable(path, config)
+        notes = (note, f"in {cutter.num_by_model} pictures {NOTE}")
+        return Source(orbit=orbit, up=up, notes=notes if cutter.num_by_model else notes[:1])
+    return (yield from _read_turntable(path, config))
 
 
-def _read_turntable(path: Path, config: SourceConfig) -> Source:
+def _read_turntable(path: Path, config: SourceConfig) -> Generator[Progress, None, Source]:
     clip = read_pictures(path) if path.is_dir() else read_clip(path)
     frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
         check_count(len(frames))
-        return orbit_of_turn(frames, config, clip.num_source_frames, clip.indices)
+        return (yield from turn_steps(frames, config, clip.num_source_frames, clip.indices))
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
 
 
 def orbit_of_turn(
+    clip: UInt8[np.ndarray, "frame height width channel"], config: SourceConfig
+) -> Source:
+    """Return the orbit that a clip of whole turns shows, as `turn_steps` does, telling nobody."""
+    return finish(turn_steps(clip, config))
+
+
+def turn_steps(
     clip: UInt8[np.ndarray, "frame height width channel"],
     config: SourceConfig,
     num_source_frames: int | None = None,
     indices: list[int] | None = None,
-) -> Source:
-    """Return the orbit that a clip of whole turns shows, its cameras found.
+) -> Generator[Progress, None, Source]:
+    """Yield the progress of what takes long, and return the orbit that a clip of turns shows.
 
     Args:
-        clip: Frames with straight alpha as a fourth channel, or without, before a plain background.
+        clip: Frames with straight alpha as a fourth channel, or without.
         config: How it is read.
         num_source_frames: Frames of the file that the clip was chosen from.
         indices: Which of these the clip's frames are; None is evenly chosen.
 
     Raises:
         RequestError: No object stands out, or its frames are no turn about it.
+        InstallationError: A segmentation model is there, is needed, and is damaged.
     """
-    pictures = _premultiplied(clip) if clip.shape[-1] == 4 else matte(clip)
+    if clip.shape[-1] == 4:
+        pictures, notes = _premultiplied(clip), ()
+    else:
+        cut = yield from cut_out_clip(clip, config.by_model)
+        pictures, notes = cut.pictures, cut.notes
     check_one_object(pictures[..., 3])
     told = config.poses.fov_deg
     guess = math.radians(USUAL_FOV_DEG if told is None else told)
@@ -142,7 +167,7 @@ def orbit_of_turn(
     return Source(
         orbit=orbit,
         up="y",
-        notes=(_note(poses, config.poses, whole, num_source_frames or len(clip)),),
+        notes=(_note(poses, config.poses, whole, num_source_frames or len(clip)), *notes),
         misfit=poses.misfit,
         frames=tuple(poses.kept if indices is None else [indices[i] for i in poses.kept]),
         fov_y=whole,

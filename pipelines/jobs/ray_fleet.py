@@ -22,7 +22,7 @@ from pipelines.jobs.worker import Chain
 
 MARK_NAME = "ray.mark"
 PASSED_ON = ("LATHE_PRECISION", "LATHE_ATTENTION", "LATHE_CACHE", "LATHE_COMPILE")
-PASSED_ON += ("LATHE_LOG_PROMPTS", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
+PASSED_ON += ("LATHE_LOG_PROMPTS", "LATHE_MATTING", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
 """Settings of the driver that its workers share; passwords and tokens are not among them."""
 PASS_SECONDS, ORDERS_SECONDS, ROSTER_SECONDS = 0.05, 0.2, 1.0
 MAX_BACKOFF_SECONDS = 60.0

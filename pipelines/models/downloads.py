@@ -30,7 +30,7 @@ from pipelines.errors import InstallationError, RequestError
 from pipelines.hashing import file_sha256
 from pipelines.models.large_card import HelperCard, LargeModelCard
 from pipelines.models.machine import GB, free_disk
-from pipelines.models.on_disk import INDEX, Snapshot, cache_folder, require_whole
+from pipelines.models.on_disk import INDEX, Snapshot, cache_folder, last_file, require_whole
 
 ENDINGS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """What is fetched of a folder: settings, weights, vocabularies, templates. No code, no pickle."""
@@ -109,8 +109,9 @@ def download(
             dry_run=True,
         )
     assert not isinstance(files, str)
-    # The index comes last: a snapshot that has it was whole.
-    files = sorted(files, key=lambda file: (file.filename == INDEX, file.filename))
+    # A snapshot that has the last file was whole.
+    last = last_file(card)
+    files = sorted(files, key=lambda file: (file.filename == last, file.filename))
     total = sum(file.file_size or 0 for file in files)
     left = sum(file.file_size or 0 for file in files if file.will_download)
     free = free_disk(cache_folder(card))
@@ -123,7 +124,7 @@ def download(
     for file in files:
         yield DownloadStep(done_bytes=done, total_bytes=total, file=file.filename)
         # By its name the last file also records which commit the branch stands for.
-        of = revision if file.filename == INDEX else commit
+        of = revision if file.filename == last else commit
         with with_words:
             for size in _fetch(card.repository, file.filename, str(of), endpoint):
                 seen = min(done + size, total)

@@ -10,6 +10,7 @@ see docs/models.md for what was measured and what was not.
 
 from pipelines.errors import RequestError
 from pipelines.models.large_card import Canvas, HelperCard, LargeModelCard, Licence, Part
+from threed.segmenter_weights import NAME, REPOSITORY
 
 APACHE = Licence(name="Apache-2.0", commercial="yes", forbids="")
 T5_XXL = Part(name="text_encoder", parameters=4.76e9)
@@ -294,6 +295,16 @@ HELPERS: tuple[HelperCard, ...] = (
         licence=APACHE,
         parts=(Part(name="", parameters=1.54e9),),
         download_gb=3.1,
+    ),
+    HelperCard(
+        name=NAME,
+        title="SAM 2.1 Hiera Tiny, cuts objects out of clips and pictures",
+        kind="matting",
+        repository=REPOSITORY,
+        revision="main",
+        licence=APACHE,
+        parts=(Part(name="", parameters=38.9e6),),
+        download_gb=0.16,
     ),
 )
 

@@ -51,11 +51,11 @@ class Canvas:
 
 @dataclass(frozen=True, kw_only=True)
 class HelperCard:
-    """A model that helps a video model: draws its first picture or rewrites its prompt."""
+    """A model beside the video models: draws first pictures, rewrites prompts, cuts objects out."""
 
     name: str
     title: str
-    kind: Literal["image", "language"]
+    kind: Literal["image", "language", "matting"]
     repository: str
     revision: str
     licence: Licence

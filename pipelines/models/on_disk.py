@@ -1,7 +1,8 @@
 """What of the large models is on disk, in the Hugging Face cache. A look, without reading weights.
 
-A download fetches `model_index.json` last, so a snapshot that has it was whole once; the files that
-the indices of the weights name are looked for all the same, because people tidy caches by hand.
+A download fetches `model_index.json`, or a single network's `config.json`, last, so a snapshot that
+has it was whole once; the files that the indices of the weights name are looked for all the same,
+because people tidy caches by hand.
 """
 
 import json
@@ -16,6 +17,7 @@ from pipelines.models.large_card import HelperCard, LargeModelCard
 Card = LargeModelCard | HelperCard
 INDEX = "model_index.json"
 WEIGHTS_INDEX = "*.safetensors.index.json"
+CONFIG = "config.json"
 COMMIT_LENGTH = 40
 
 
@@ -25,6 +27,11 @@ class Snapshot:
 
     folder: Path
     commit: str
+
+
+def last_file(card: Card) -> str:
+    """Return which file of a repository is fetched last."""
+    return INDEX if any(part.name for part in card.parts) else CONFIG
 
 
 def cache_folder(card: Card) -> Path:
@@ -52,12 +59,12 @@ def find_snapshot(card: Card, revision: str | None = None) -> Snapshot | None:
 def missing_files(card: Card, snapshot: Snapshot) -> list[str]:
     """Return what a snapshot lacks: files that an index names, or a network's weights."""
     missing = []
-    if any(part.name for part in card.parts) and not (snapshot.folder / INDEX).is_file():
+    if last_file(card) == INDEX and not (snapshot.folder / INDEX).is_file():
         missing.append(INDEX)
     for part in card.parts:
         folder = snapshot.folder / part.name
-        if not (folder / "config.json").is_file():
-            missing.append(f"{part.name}/config.json".lstrip("/"))
+        if not (folder / CONFIG).is_file():
+            missing.append(f"{part.name}/{CONFIG}".lstrip("/"))
         named = [name for index in folder.glob(WEIGHTS_INDEX) for name in _shards(index)]
         missing += [
             f"{part.name}/{name}".lstrip("/") for name in named if not (folder / name).is_file()

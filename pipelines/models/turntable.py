@@ -54,7 +54,9 @@ def found_orbit(
     try:
         # A model is asked for an even turn; what no such turn explains is drawn badly.
         poses = PoseConfig(fov_deg=USUAL_FOV_DEG)
-        config = SourceConfig(size=clip.shape[1], poses=poses, by_texture=False)
+        # Nor does a drawn scene get a second model beside the first in the GPU's memory.
+        size = clip.shape[1]
+        config = SourceConfig(size=size, poses=poses, by_texture=False, by_model=False)
         source = orbit_of_turn(clip[chosen], config)
     except RequestError as error:
         return kept_as_clip(clip, num_frames, elevation_deg, str(error))

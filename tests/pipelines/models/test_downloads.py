@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from pipelines.errors import InstallationError, RequestError
 from pipelines.models.downloads import DownloadStep, download
-from pipelines.models.large import LARGE_MODELS
-from pipelines.models.large_card import LargeModelCard
+from pipelines.models.large import LARGE_MODELS, find_helper
+from pipelines.models.large_card import HelperCard, LargeModelCard
 from pipelines.models.on_disk import Snapshot, find_snapshot, is_whole, require_whole
 from tests.pipelines.models.tiny_hub import COMMIT, Hub, serve
 
@@ -43,7 +43,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Hub, None,
 
 
 def _drive(
-    hub: Hub, card: LargeModelCard = CARD, revision: str | None = None, accept: bool = False
+    hub: Hub,
+    card: LargeModelCard | HelperCard = CARD,
+    revision: str | None = None,
+    accept: bool = False,
 ) -> tuple[list[DownloadStep], Snapshot]:
     steps = download(card, revision, accept, endpoint=hub.endpoint)
     seen = []
@@ -76,6 +79,26 @@ def test_what_is_needed_comes_whole_and_nothing_else(hub: Hub) -> None:
 
 
 _FILES = ("config.json", "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-1.5b-instruct", "sam2.1-hiera-tiny"])
+def test_a_model_of_one_network_comes_whole_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It has no index; which commit the branch stands for is written down all the same."""
+    card = dataclasses.replace(find_helper(name), repository="somebody/model")
+    (tmp_path / "repository").mkdir()
+    for file in ("config.json", "preprocessor_config.json"):
+        (tmp_path / "repository" / file).write_text("{}")
+    (tmp_path / "repository" / "pytorch_model.bin").write_bytes(b"pickle")
+    save_file({"a": np.zeros(WEIGHTS, np.float32)}, tmp_path / "repository" / "model.safetensors")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serve(Hub(card.repository, tmp_path / "repository")) as hub:
+        steps, snapshot = _drive(hub, card)
+    assert steps[-1].file == "config.json"
+    assert find_snapshot(card) == snapshot and snapshot.commit == COMMIT
+    names = sorted(path.name for path in snapshot.folder.iterdir())
+    assert names == ["config.json", "model.safetensors", "preprocessor_config.json"]
 
 
 def test_a_download_that_was_stopped_goes_on_from_there(hub: Hub) -> None:
