@@ -69,11 +69,11 @@ PARAPHRASES = {
     "a fir under white frost": "snowy pine tree",
     "an evergreen with baubles and lights": "Christmas tree",
     "a hollowed orange gourd with a grinning face": "orange jack-o'-lantern",
-    "a round wooden cask of beer": "barrel",
+    "a round wooden vat of beer with iron hoops": "barrel",
     "a pirate's box of coins and jewels": "treasure chest full of gold",
     "a signal that tells drivers to stop or go": "traffic light",
     "a street tap for the firemen's hose": "fire hydrant",
     "a pot for a magic brew": "cauldron",
-    "a cosmonaut on a space walk": "astronaut",
+    "somebody in a white suit who floats in orbit": "astronaut",
 }
 """Fifty things in words that no caption of them has, and the known name that is meant."""
