@@ -7,6 +7,7 @@ this machine (`threed.segmenter_weights` says where); where none is, the refusal
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,21 +55,29 @@ def cut_out_clip(
         if not by_model:
             raise
         refusal = error
-    yield _cutting(0, len(frames))
-    segmenter = _load(refusal)
-    # Here and not above: it loads torch, which a plain background does not need.
-    from threed.mask_edge import cut_along
-    from threed.segmenter import segment_clip
-
+    weights = _weights(refusal)
     pictures = np.zeros((*frames.shape[:3], 4), dtype=np.float32)
     num_done = 0
-    for found in patiently(segment_clip(segmenter, frames)):
+    yield _cutting(num_done, len(frames))
+    for found in patiently(_cut_by_model(weights, frames)):
         if found is not None:
-            index, logits = found
-            pictures[index] = cut_along(frames[index], logits)
+            index, pictures[index] = found
             num_done += 1
         yield _cutting(num_done, len(frames))
     return CutOut(pictures=pictures, notes=(NOTE,))
+
+
+def _cut_by_model(
+    weights: Path, frames: UInt8[np.ndarray, "frame height width 3"]
+) -> Generator[tuple[int, np.ndarray], None, None]:
+    """Yield the number of each frame, in the order of the work, and what it shows."""
+    segmenter = _load(weights)
+    # Here and not above: they load torch, which a plain background does not need.
+    from threed.mask_edge import cut_along
+    from threed.segmenter import segment_clip
+
+    for index, logits in segment_clip(segmenter, frames):
+        yield index, cut_along(frames[index], logits)
 
 
 class PictureCutter:
@@ -100,7 +109,7 @@ class PictureCutter:
         except NoPlainBackgroundError as error:
             if not self.by_model:
                 raise
-            self._segmenter = self._segmenter or _load(error)
+            self._segmenter = self._segmenter or _load(_weights(error))
         from threed.mask_edge import cut_along
         from threed.segmenter import not_found
 
@@ -116,11 +125,16 @@ def model_is_there() -> bool:
     return find_weights() is not None
 
 
-def _load(refusal: NoPlainBackgroundError) -> "Segmenter":
-    """Return the model, on the GPU if there is one, or refuse as before and say what would help."""
+def _weights(refusal: NoPlainBackgroundError) -> Path:
+    """Return where the model's weights lie, or refuse as before and say what would help."""
     weights = find_weights()
     if weights is None:
         raise NoPlainBackgroundError(f"{refusal}, {HOW_TO_INSTALL}") from refusal
+    return weights
+
+
+def _load(weights: Path) -> "Segmenter":
+    """Return the model, on the GPU if there is one."""
     import torch
 
     from threed.segmenter import Segmenter

@@ -4,9 +4,10 @@ Where the logits cross zero is the outline, known to about a step of their grid.
 slope they are a distance to it, so that coverage falls from 1 to 0 over one pixel, however steep
 or coarse they are. Within a step of it the picture itself is asked: a pixel mixes I = a F +
 (1 - a) B, with F and B from what is surely object and surely background nearby, and a is the
-projection of I - B on F - B, believed as far as the two colours differ by more than they vary.
-What of I such a mix does not explain is given to F by its share: Forte, "Approximate Fast
-Foreground Colour Estimation", ICIP 2021, equation 7.
+projection of I - B on F - B, believed as far as the two colours differ by more than they vary, and
+the less the farther a pixel lies from the outline on the other side. What of I such a mix does not
+explain is given to F by its share: Forte, "Approximate Fast Foreground Colour Estimation", ICIP
+2021, equation 7.
 """
 
 from dataclasses import dataclass
@@ -53,9 +54,12 @@ def cut_along(
     strength = (difference**2).sum(axis=-1)
     mix = ((image - behind.colour) * difference).sum(axis=-1) / np.maximum(strength, 1e-6)
     told = strength / (strength + 3 * (own.variance + behind.variance) + 1e-4)
-    # Far from the outline the logits are right, whatever colours come again on the other side.
-    told[np.maximum(own.depth, behind.depth) > margin] = 0
-    a = (alpha + told * (mix.clip(0, 1) - alpha))[..., None]
+    # What the colours say against what the logits say, which are surer farther from the outline:
+    # colours of either side come again on the other.
+    seen = alpha + told * (mix.clip(0, 1) - alpha)
+    expected = (0.5 + 0.5 * (own.depth - behind.depth) / margin).clip(0, 1)
+    inside, outside = seen * expected, (1 - seen) * (1 - expected)
+    a = (inside / np.maximum(inside + outside, 1e-6))[..., None]
     unexplained = image - a * own.colour - (1 - a) * behind.colour
     colour = (own.colour + a * unexplained).clip(0, 1)
     return np.concatenate([a * colour, a], axis=-1).astype(np.float32)
