@@ -37,7 +37,8 @@ def patiently(items: Iterator[Item]) -> Generator[Item | None, None, None]:
                 done.put(_End(error=error))
                 return
 
-    worker = threading.Thread(target=work, daemon=True)
+    # No daemon: an interpreter that ends while a network computes is aborted, so it waits instead.
+    worker = threading.Thread(target=work)
     worker.start()
     try:
         while True:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 from pathlib import Path
 from threading import Event
@@ -130,3 +132,23 @@ def test_a_long_step_is_waited_for_in_short_ones_and_left_at_once() -> None:
     assert [next(items), next(items)] == ["first", "second"]
     with pytest.raises(RequestError, match="third"):
         next(items)
+
+
+def test_a_program_ends_after_the_step_that_nobody_wanted_any_more() -> None:
+    """Else a network that computes in the thread would bring the interpreter down as it ends."""
+    program = """
+import time
+from threed.patience import patiently
+def slow():
+    time.sleep(2.5)
+    print("whole")
+    yield 1
+items = patiently(slow())
+next(items)
+items.close()
+print("left")
+"""
+    command = [sys.executable, "-c", program]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split()) == (0, ["left", "whole"])
