@@ -219,3 +219,11 @@ def test_a_level_without_steps_leaves_the_surface_as_it_was(
     config = replace(QUICK, num_steps=num_steps, level_shares=shares)
     _, field = fitted(sphere_orbit(size=24), config)
     assert float(field.signed_distance(on_sphere()).detach().abs().mean()) < 0.1
+
+
+def test_what_is_too_dark_to_tell_of_light_is_fitted_without() -> None:
+    orbit = sphere_orbit(size=24)
+    black = replace(orbit, albedo=torch.zeros_like(orbit.albedo), normals=None)
+    records, field = fitted(black, replace(QUICK, num_steps=4))
+    assert all(np.isfinite(record.loss) for record in records)
+    assert float(field.signed_distance(torch.zeros(1, 3)).detach()) < 0
