@@ -23,6 +23,8 @@ ARTICLE = re.compile(r"^(an?|the|some|one) ")
 AFTER_NOUN = re.compile(
     r",| (with|without|in|on|of|for|from|like|made|full|that|which|who|and|at|under) "
 )
+PLAINER = 0.02
+"""Similarity that a word more in a name must bring."""
 LONGEST_NOUN = 4
 """Words of the longest noun that is looked for."""
 
@@ -69,7 +71,10 @@ class KnownNames:
         similarity = torch.full((len(self.names),), -1.0).scatter_reduce(
             0, self.owner, self.embeddings @ pooled, "amax"
         )
-        order = similarity.argsort(descending=True, stable=True)[:count].tolist()
+        # Of two that are about as near the plainer is meant: a barrel before a decorated barrel.
+        lengths = torch.tensor([float(len(name.split())) for name in self.names])
+        plain = similarity - PLAINER * lengths
+        order = plain.argsort(descending=True, stable=True)[:count].tolist()
         return [KnownName(name=self.names[i], similarity=float(similarity[i])) for i in order]
 
     def called_by_name(self, prompt: str) -> bool:
