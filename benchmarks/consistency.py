@@ -17,16 +17,18 @@ from statistics import median
 
 import torch
 
+from pipelines.english import plain_prompt
 from pipelines.models.catalogue import WEIGHTS_FOLDER
 from pipelines.models.embedded import EmbeddedModel
 from pipelines.training.dataset import network_frames, read_listing, read_shards
-from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names, plain_prompt
+from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names
 from pipelines.video.autoencoder import orbit_from_frames
 from threed.cameras import Cameras
 from threed.errors import ReconstructionError
 from threed.fit import FitConfig, fit
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
+from threed.progress import finish
 from threed.render import render_views
 
 
@@ -48,15 +50,11 @@ def held_out_psnr(orbit: OrbitVideo, config: FitConfig | None = None) -> float |
     None where the even frames show no solid thing.
     """
     even, odd = (orbit.select(list(range(first, orbit.num_frames, 2))) for first in (0, 1))
-    steps = fit(even, config or FitConfig(), torch.Generator().manual_seed(0))
     try:
-        while True:
-            next(steps)
-    except StopIteration as finished:
-        seen = render_views(finished.value, odd.cameras)
-        return float(psnr_in_box(seen, odd).mean())
+        field = finish(fit(even, config or FitConfig(), torch.Generator().manual_seed(0)))
     except ReconstructionError:
         return None
+    return float(psnr_in_box(render_views(field, odd.cameras), odd).mean())
 
 
 def default_orbits(dataset: Path, names: set[str]) -> dict[str, OrbitVideo]:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.reconstruction import field_of, render_truth, wavy_orbit
+from benchmarks.reconstruction import render_truth, wavy_orbit
 from pipelines.training.meshes import PackedMesh, read_glb
 from threed.fit import FitConfig, fit
 from threed.mesh import MeshConfig, extract_mesh
 from threed.metrics import psnr_in_box
+from threed.progress import finish
 from threed.render import render_views
 from threed.texture import bake, unwrap
 
@@ -31,7 +32,7 @@ def measure(mesh: PackedMesh, size: int, num_views: int) -> tuple[float, float, 
     """Return processor seconds till the field and till the textured mesh, and unseen views' dB."""
     orbit = render_truth(mesh, wavy_orbit(size, num_views), "lit")
     begin = time.process_time()
-    field = field_of(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
+    field = finish(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
     fitted = time.process_time()
     bake(unwrap(extract_mesh(field, MeshConfig())), field, orbit, TEXTURE_SIZE)
     textured = time.process_time()

@@ -22,13 +22,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchmarks.reconstruction import field_of, render_truth
+from benchmarks.reconstruction import render_truth
+from pipelines.english import plain_prompt
 from pipelines.generate import LIGHT_DISTILLATION, critic_of, stage_generator
 from pipelines.models.catalogue import load_model
-from pipelines.models.embedded import finished
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
-from pipelines.training.captions import choose_rows, readable_name, with_article
+from pipelines.training.captions import choose_rows, readable_name
 from pipelines.training.meshes import CaptionRow, PackedMesh, read_caption_rows, read_glb
 from threed.cameras import orbit_cameras
 from threed.distillation import DistillationConfig, distil
@@ -38,6 +38,7 @@ from threed.fit import FitConfig, fit
 from threed.mesh import MeshConfig, extract_mesh
 from threed.metrics import compare_surfaces, psnr_in_box
 from threed.orbit import OrbitVideo, display_frames
+from threed.progress import finish
 from threed.render import render_views
 
 SIZE = 64
@@ -111,7 +112,7 @@ def subject_of(corpus: Path, row: CaptionRow) -> Subject:
         )
         for key, degrees in (("above", ABOVE_DEG), ("below", BELOW_DEG), ("level", LEVEL_DEG))
     }
-    request = GenerationRequest(prompt=f"{with_article(name)} {name}".strip())
+    request = GenerationRequest(prompt=plain_prompt(name))
     return Subject(request=request, mesh=mesh, judges=judges)
 
 
@@ -120,7 +121,7 @@ def orbit_of(subject: Subject, source: str, model: VideoModel) -> OrbitVideo:
     if source == "true":
         cameras = orbit_cameras(24, size=SIZE, elevation=math.radians(LEVEL_DEG))
         return render_truth(subject.mesh, cameras, "normals")
-    return finished(model.sample(subject.request, stage_generator(0, "video")))
+    return finish(model.sample(subject.request, stage_generator(0, "video")))
 
 
 def measure(
@@ -128,15 +129,13 @@ def measure(
 ) -> Iterator[tuple[Score, Field]]:
     """Yield a score for each setting, with the field that it left."""
     orbit = orbit_of(subject, source, model)
-    fitted = field_of(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
+    fitted = finish(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
     denoise = critic_of(subject.request, model)
     for name, config in settings.items():
         started = time.process_time()
         field = fitted
         if config is not None:
-            field = field_of(
-                distil(fitted, orbit, denoise, config, torch.Generator().manual_seed(0))
-            )
+            field = finish(distil(fitted, orbit, denoise, config, torch.Generator().manual_seed(0)))
         seconds = time.process_time() - started
         agreement = {
             key: float(psnr_in_box(render_views(field, judge.cameras), judge).mean())

@@ -20,7 +20,6 @@ from benchmarks.reconstruction import (
     CONCAVE,
     EVERYDAY,
     Subject,
-    field_of,
     subject_of,
     surface_scores,
 )
@@ -29,6 +28,7 @@ from threed.fit import FitConfig, descend, fit
 from threed.hull import close_border, hull_field
 from threed.mesh import MeshConfig, extract_mesh
 from threed.metrics import psnr_in_box
+from threed.progress import finish
 from threed.render import render_views
 from threed.targets import cull, ray_targets
 
@@ -65,7 +65,7 @@ def from_truth(subject: Subject, config: FitConfig) -> Field:
 
 def fields(subject: Subject, config: FitConfig) -> Iterator[tuple[str, Field]]:
     """Yield the usual fit and the one begun at the truth."""
-    yield "as usual", field_of(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
+    yield "as usual", finish(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
     yield "at truth", from_truth(subject, config)
 
 

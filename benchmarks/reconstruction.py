@@ -20,7 +20,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -33,12 +33,13 @@ from pipelines.training.meshes import PackedMesh, read_glb
 from pipelines.training.renders import render_mesh as render_truth_mesh
 from threed.cameras import Cameras, orbit_cameras
 from threed.field import Field
-from threed.fit import FitConfig, FitStep, fit
+from threed.fit import FitConfig, fit
 from threed.hull import hull_field
 from threed.mesh import MeshConfig, extract_mesh
 from threed.metrics import compare_surfaces, psnr_in_box, ssim
 from threed.orbit import OrbitVideo, shade
 from threed.preview import render_mesh
+from threed.progress import finish
 from threed.render import render_views
 from threed.texture import bake, unwrap
 
@@ -177,7 +178,7 @@ def measure(subject: Subject, config: FitConfig, peers: list[float]) -> Iterator
     stages = Stages()
     started = time.process_time()
     with stages.stage("fit"):
-        fitted = field_of(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
+        fitted = finish(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
     spent = time.process_time() - started
     yield score_field(subject, "ours", fitted, stages)
     if peers:
@@ -186,15 +187,6 @@ def measure(subject: Subject, config: FitConfig, peers: list[float]) -> Iterator
         for times in peers:
             for method in ("tensorf", "nerfacto"):
                 yield score_peer(subject, method, times, spent)
-
-
-def field_of(steps: Generator[FitStep, None, Field]) -> Field:
-    """Return what a descent ends with."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            return finished.value
 
 
 def averages(scores: list[Score]) -> list[Score]:

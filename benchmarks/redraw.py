@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from benchmarks.distillation import Subject, draw_rows, orbit_of, subject_of
-from benchmarks.reconstruction import field_of
 from pipelines.generate import critic_of, stage_generator
 from pipelines.models.catalogue import load_model
 from pipelines.models.protocol import VideoModel
@@ -26,6 +25,7 @@ from threed.field import Field
 from threed.fit import FitConfig, fit
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
+from threed.progress import finish
 from threed.render import render_views
 from threed.report import doubtful_views
 
@@ -46,7 +46,7 @@ def measure(subject: Subject, model: VideoModel) -> dict[str, float] | None:
     cameras = truth.cameras
 
     def fitted(orbit: OrbitVideo) -> Field:
-        return field_of(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
+        return finish(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
 
     field = fitted(orbit)
     views = doubtful_views(psnr_in_box(render_views(field, cameras), orbit).tolist())

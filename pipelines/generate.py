@@ -88,9 +88,12 @@ def generate(
         # Nothing was done, so nothing shall be left behind.
         folder.remove_if_empty()
         raise
-    drawn_as = None if request.picture is not None else model.drawn_as(request)
-    words = picture_message if request.picture is not None else familiarity_message
-    yield _video_progress(0, 1, words(request, model))
+    drawn_as = model.drawn_as(request)
+    if request.picture is None:
+        words = familiarity_message(request.prompt, drawn_as, model)
+    else:
+        words = picture_message(request.prompt, model)
+    yield _video_progress(0, 1, words)
     if not folder.done("orbit"):
         if request.redraws:
             orbit, early = yield from _drawn_again(request, folder, model, device, picture or place)
@@ -168,12 +171,8 @@ def distillation_for(abilities: Abilities) -> DistillationConfig:
     return LIGHT_DISTILLATION
 
 
-def familiarity_message(request: GenerationRequest, model: VideoModel) -> str:
-    """Return what the model knows near a prompt, and as what of it the prompt is drawn.
-
-    A warning where all of that is far.
-    """
-    prompt, drawn_as = request.prompt, model.drawn_as(request)
+def familiarity_message(prompt: str, drawn_as: str | None, model: VideoModel) -> str:
+    """Return what the model knows near a prompt and what that is drawn as; a warning where far."""
     names = ", ".join(known.name for known in model.nearest_known(prompt, NUM_NEAREST))
     if not names:
         return "what this model has seen is not known by name"
@@ -187,9 +186,8 @@ def familiarity_message(request: GenerationRequest, model: VideoModel) -> str:
     )
 
 
-def picture_message(request: GenerationRequest, model: VideoModel) -> str:
+def picture_message(prompt: str, model: VideoModel) -> str:
     """Return a sentence on what is made of the words beside a picture."""
-    prompt = request.prompt
     if model.familiar(prompt):
         return f"drawing what the picture shows, helped by the words {prompt!r}"
     return f"drawing what the picture shows; the words {prompt!r} are no help to this model"

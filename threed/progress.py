@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -44,8 +44,8 @@ class Progress:
             raise ValueError(f"step {self.step} lies outside [0, {self.num_steps}]")
 
 
-def finish(steps: Generator[Progress, None, Result]) -> Result:
-    """Drive a chain to its end, telling nobody, and return its result."""
+def finish(steps: Generator[Any, None, Result]) -> Result:
+    """Drive what yields its progress to its end, telling nobody, and return its result."""
     while True:
         try:
             next(steps)

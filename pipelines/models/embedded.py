@@ -126,9 +126,11 @@ class EmbeddedModel:
         """Return the caption that a prompt in words of its own is drawn under; None for as typed.
 
         The network was taught some hundred nouns with their synonyms; a prompt that uses one of
-        them is taken as it is, and so is any where `recaption` is `none`.
+        them is taken as it is, and so is any beside a picture or where `recaption` is `none`.
         """
-        if request.recaption == "none" or self.known.called_by_name(request.prompt):
+        if request.picture is not None or request.recaption == "none":
+            return None
+        if self.known.called_by_name(request.prompt):
             return None
         nearest = self.nearest_known(request.prompt, 1)
         if not nearest or nearest[0].similarity < self.settings.recaption_similarity:
@@ -312,12 +314,3 @@ def _cropped(
     top = (frames.shape[2] - cameras.height) // 2
     left = (frames.shape[3] - cameras.width) // 2
     return frames[:, :, top : top + cameras.height, left : left + cameras.width]
-
-
-def finished(steps: Generator[SamplerStep, None, OrbitVideo]) -> OrbitVideo:
-    """Run a sampler to its end and return the clip."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pipelines.english import plain_prompt
 from pipelines.models.protocol import KnownName
 from pipelines.video.checkpoint import load_tensors
 from pipelines.video.text import TEXT_WIDTH
@@ -92,4 +93,4 @@ class KnownNames:
         wanted = [word for word in phrase.split() if word in self.colours]
         given = [word for word in name.split() if word not in self.colours]
         called = " ".join([*wanted, *given]) if wanted and given else name
-        return f"{'an' if called[0].lower() in 'aeio' else 'a'} {called}"
+        return plain_prompt(called)

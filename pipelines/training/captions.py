@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from pipelines.english import plain_prompt, with_article
 from pipelines.training.meshes import CaptionRow
 from pipelines.training.vocabulary import (
     ADJECTIVES,
@@ -68,7 +69,7 @@ def meaning_of(name: str) -> str | None:
     if noun is None:
         return None
     meaning = definitions()[noun][1]
-    return meaning if noun == name else f"{with_article(name)} {name}, {meaning}".strip()
+    return meaning if noun == name else f"{plain_prompt(name)}, {meaning}"
 
 
 def explained(name: str) -> list[str]:
@@ -123,13 +124,6 @@ def choose_rows(
     return [row for name in drawn[:limit] for row in designs[name][:designs_per_name]]
 
 
-def with_article(name: str) -> str:
-    """Return the indefinite article that the name takes, with a plural taking none."""
-    if name.endswith("s") and not name.endswith(("ss", "us", "is")):
-        return ""
-    return "an" if name[0].lower() in "aeio" or name.startswith("um") else "a"
-
-
 def captions_for(
     name: str, colours: list[str], count: int, generator: torch.Generator
 ) -> list[str]:
@@ -141,7 +135,7 @@ def captions_for(
         count: How many captions.
         generator: Draws the forms.
     """
-    forms = [f"{with_article(name)} {name}".strip()]
+    forms = [plain_prompt(name)]
     named = any(colour in name.split(" ") for colour in COLOURS)
     others, meaning = other_words(name), meaning_of(name)
     while len(forms) < count:

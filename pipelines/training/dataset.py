@@ -58,8 +58,8 @@ def network_frames(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentBank:
-    """Every orbit's latents and rays, and the captions that each may be shown under."""
+class EncodedOrbits:
+    """Orbits as latents and rays, and which captions each may be shown under."""
 
     latents: Tensor
     """float16 (orbit frame channel height width)."""
@@ -72,7 +72,13 @@ class LatentBank:
     painted: Int[Tensor, " object"]
     """Index of that orbit's copy in another colour; of itself where there is none."""
     captions: Int[Tensor, "orbit caption"]
-    """Rows of the tables below."""
+    """Rows of the captions' tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentBank(EncodedOrbits):
+    """Every orbit of a dataset, and the captions."""
+
     tokens: Tensor
     """float16 (row token channel)."""
     pooled: Tensor
@@ -138,18 +144,6 @@ def build_bank(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _EncodedShard:
-    """A shard's part of the bank; `default` and `painted` count from its own first orbit."""
-
-    latents: Tensor
-    rays: Tensor
-    azimuth: Float[Tensor, "orbit frame"]
-    default: Int[Tensor, " object"]
-    painted: Int[Tensor, " object"]
-    captions: Int[Tensor, "orbit caption"]
-
-
 def _encode_shard(
     shard: Shard,
     listing: list[dict[str, str]],
@@ -159,7 +153,7 @@ def _encode_shard(
     recoloured: int,
     generator: torch.Generator,
     texts: dict[str, int],
-) -> _EncodedShard:
+) -> EncodedOrbits:
     """Return a shard's orbits encoded, painted copies too; adds to `texts` what they are called."""
     objects = shard.object.unique().tolist()
     count = len(shard.frames) + recoloured * len(objects)
@@ -202,7 +196,7 @@ def _encode_shard(
             plain = " ".join(w for w in name.split(" ") if w not in NAMES)
             painted = captions_for(f"{others[pick]} {plain}", [], captions_per_object, generator)
             add(recolour(shard.frames[orbits[which]], others[pick]), cameras[which], painted)
-    return _EncodedShard(
+    return EncodedOrbits(
         latents=latents[:place],
         rays=rays[:place],
         azimuth=azimuth[:place],

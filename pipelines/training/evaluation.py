@@ -3,19 +3,19 @@
 import json
 import resource
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
 
+from pipelines.english import plain_prompt
 from pipelines.models.embedded import EmbeddedModel
 from pipelines.request import GenerationRequest
-from pipelines.training.captions import with_article
 from pipelines.training.colours import dominant_colours
 from pipelines.training.features import orbit_feature, retrieval_rank
-from pipelines.training.prompts import PARAPHRASES, colour_prompts
+from pipelines.training.prompts import PAINTED, PARAPHRASES, colour_prompts
 from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.video.autoencoder import frames_from_orbit
 from pipelines.video.checkpoint import load_tensors
@@ -37,8 +37,6 @@ class EvaluationConfig:
     """Known names drawn by the seed."""
     num_steps: int | None = None
     guidance_scale: float | None = None
-    recaption: str = "template"
-    """`none` draws every prompt as it is typed."""
     seed: int = 0
 
 
@@ -84,11 +82,18 @@ class Judge:
 class Studio:
     """Draws prompts with one model under one config and keeps account of the time."""
 
-    def __init__(self, model: EmbeddedModel, config: EvaluationConfig) -> None:
+    def __init__(
+        self, model: EmbeddedModel, config: EvaluationConfig, recaption: str = "template"
+    ) -> None:
         self._model = model
         self._config = config
+        self._recaption = recaption
         self.seconds: list[float] = []
         self.preview_seconds: list[float] = []
+
+    def as_typed(self) -> "Studio":
+        """Return one that takes every prompt as it is typed."""
+        return Studio(self._model, self._config, recaption="none")
 
     def draw(self, prompt: str) -> OrbitVideo:
         """Return the default orbit of a prompt."""
@@ -99,7 +104,7 @@ class Studio:
             num_frames=NUM_FRAMES,
             num_steps=config.num_steps,
             guidance_scale=config.guidance_scale,
-            recaption=config.recaption,
+            recaption=self._recaption,
         )
         started = time.perf_counter()
         steps = self._model.sample(request, torch.Generator().manual_seed(config.seed))
@@ -115,7 +120,7 @@ class Studio:
                 previewed = True
 
 
-def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, object]:
+def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, dict[str, Any]]:
     """Score known names, colours and other words, and write the results.
 
     Args:
@@ -133,45 +138,17 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, obj
     load_seconds = time.perf_counter() - started
     judge, studio = Judge(folder, model.known.names), Studio(model, config)
 
-    names = drawn_names(model, config)
-    scores, orbits = _scored(studio, judge, [(plain_prompt(name), name) for name in names])
-    report: dict[str, object] = {
-        "num_known_names": len(model.known.names),
-        "num_after_merging_twins": len(judge.labels),
-        "seed": config.seed,
-        "num_steps": config.num_steps or model.settings.num_steps,
-        "guidance_scale": config.guidance_scale or model.settings.guidance_scale,
-        "names": _ranks(scores)
-        # What chance gives: each clip under the next one's name.
-        | {
-            "baseline": _rank_counts(
-                [judge.rank(o, n) for o, n in zip(orbits, names[1:] + names[:1], strict=True)]
-            )
+    report: dict[str, dict[str, Any]] = {
+        "model": {
+            "num_known_names": len(model.known.names),
+            "num_after_merging_twins": len(judge.labels),
+            "num_steps": config.num_steps or model.settings.num_steps,
+            "guidance_scale": config.guidance_scale or model.settings.guidance_scale,
+            "seed": config.seed,
         },
-    }
-    _write_sheet(orbits[:SHEET_CLIPS], out / "sheet.png")
-    failed = [o for o, s in zip(orbits, scores, strict=True) if s.rank > FAR_RANK]
-    _write_sheet(failed, out / "failures.png")
-
-    painted, pictures = _scored(studio, judge, [(p, name) for p, name, _ in colour_prompts()])
-    _write_sheet(pictures, out / "colours.png")
-    plain = {name: _colours(studio.draw(plain_prompt(name))) for name in {s.name for s in painted}}
-    asked = [(name, colour) for _, name, colour in colour_prompts()]
-    report["colours"] = {
-        "num_prompts": len(painted),
-        "obeyed": sum(c in s.colours for s, (_, c) in zip(painted, asked, strict=True)),
-        # How many have the colour anyway, when it is not asked for.
-        "baseline": sum(colour in plain[name] for name, colour in asked),
-        "prompts": [asdict(score) for score in painted],
-    }
-
-    other, pictures = _scored(studio, judge, list(PARAPHRASES.items()))
-    _write_sheet(pictures, out / "paraphrases.png")
-    typed = Studio(model, replace(config, recaption="none"))
-    as_typed, _ = _scored(typed, judge, list(PARAPHRASES.items()))
-    report["paraphrases"] = _ranks(other) | {
-        # What the network makes of the words as they are.
-        "baseline": _rank_counts([score.rank for score in as_typed])
+        "names": _name_scores(drawn_names(model, config), studio, judge, out),
+        "colours": _colour_scores(studio, judge, out),
+        "paraphrases": _paraphrase_scores(studio, judge, out),
     }
     report["cost"] = {
         "load_seconds": load_seconds,
@@ -180,8 +157,47 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, obj
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(_summary(report), indent=1))
+    summary = {
+        part: {key: value for key, value in scores.items() if key != "prompts"}
+        for part, scores in report.items()
+    }
+    print(json.dumps(summary, indent=1))
     return report
+
+
+def _name_scores(names: list[str], studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
+    scores, orbits = _scored(studio, judge, [(plain_prompt(name), name) for name in names])
+    _write_sheet(orbits[:SHEET_CLIPS], out / "sheet.png")
+    failed = [o for o, s in zip(orbits, scores, strict=True) if s.rank > FAR_RANK]
+    _write_sheet(failed, out / "failures.png")
+    # What chance gives: each clip under the next one's name.
+    others = zip(orbits, names[1:] + names[:1], strict=True)
+    baseline = _rank_counts([judge.rank(orbit, name) for orbit, name in others])
+    return _ranks(scores) | {"baseline": baseline}
+
+
+def _colour_scores(studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
+    prompts = colour_prompts()
+    scores, orbits = _scored(studio, judge, [(prompt, name) for prompt, name, _ in prompts])
+    _write_sheet(orbits, out / "colours.png")
+    plain = {name: _colours(studio.draw(plain_prompt(name))) for name in PAINTED}
+    asked = [colour for _, _, colour in prompts]
+    return {
+        "num_prompts": len(scores),
+        "obeyed": sum(c in s.colours for c, s in zip(asked, scores, strict=True)),
+        # How many have the colour anyway, when it is not asked for.
+        "baseline": sum(colour in plain[name] for _, name, colour in prompts),
+        "prompts": [asdict(score) for score in scores],
+    }
+
+
+def _paraphrase_scores(studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
+    prompts = list(PARAPHRASES.items())
+    scores, orbits = _scored(studio, judge, prompts)
+    _write_sheet(orbits, out / "paraphrases.png")
+    # What the network makes of the words as they are.
+    as_typed, _ = _scored(studio.as_typed(), judge, prompts)
+    return _ranks(scores) | {"baseline": _rank_counts([score.rank for score in as_typed])}
 
 
 def drawn_names(model: EmbeddedModel, config: EvaluationConfig) -> list[str]:
@@ -189,11 +205,6 @@ def drawn_names(model: EmbeddedModel, config: EvaluationConfig) -> list[str]:
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(model.known.names), generator=generator)[: config.num_names]
     return [model.known.names[i] for i in order.tolist()]
-
-
-def plain_prompt(name: str) -> str:
-    """Return what a person would type for a known name."""
-    return f"{with_article(name)} {name}".strip()
 
 
 def _scored(
@@ -221,25 +232,12 @@ def _rank_counts(ranks: list[int]) -> dict[str, int]:
     }
 
 
-def _ranks(scores: list[PromptScore]) -> dict[str, object]:
+def _ranks(scores: list[PromptScore]) -> dict[str, Any]:
     return {
         "num_prompts": len(scores),
         **_rank_counts([score.rank for score in scores]),
         "prompts": [asdict(score) for score in scores],
     }
-
-
-def _summary(report: dict[str, object]) -> dict[str, object]:
-    """Return the report without the lists of single prompts."""
-
-    def pairs() -> Iterator[tuple[str, object]]:
-        for key, value in report.items():
-            if isinstance(value, dict):
-                yield key, {k: v for k, v in value.items() if not isinstance(v, list)}
-            else:
-                yield key, value
-
-    return dict(pairs())
 
 
 def _write_sheet(orbits: list[OrbitVideo], path: Path) -> None:

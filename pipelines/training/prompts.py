@@ -1,6 +1,6 @@
 """What the evaluation asks beside the plain names; no caption of the training is made from it."""
 
-from pipelines.training.captions import with_article
+from pipelines.english import plain_prompt
 
 # fmt: off
 # Things that come in any colour, none of which names one.
@@ -18,7 +18,7 @@ def colour_prompts() -> list[tuple[str, str, str]]:
     Neighbours take alternate paints, so that every paint is asked of six things.
     """
     return [
-        (f"{with_article(paint)} {paint} {name}", name, paint)
+        (plain_prompt(f"{paint} {name}"), name, paint)
         for place, name in enumerate(PAINTED)
         for paint in PAINTS[place % 2 :: 2]
     ]

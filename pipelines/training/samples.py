@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings, finished
+from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
 from pipelines.models.known_names import KnownNames
 from pipelines.request import GenerationRequest
 from pipelines.training.dataset import network_frames, read_shards
@@ -16,6 +16,7 @@ from pipelines.video.dit import DiT
 from pipelines.video.text import TextEncoder
 from threed.cameras import orbit_cameras
 from threed.orbit import display_frames
+from threed.progress import finish
 
 PROMPTS = (
     "a wooden chair",
@@ -51,7 +52,7 @@ def write_sample_sheet(
     for prompt in PROMPTS:
         request = GenerationRequest(prompt=prompt, num_frames=8)
         generator = torch.Generator().manual_seed(0)
-        rows.append(display_frames(finished(model.sample(request, generator))))
+        rows.append(display_frames(finish(model.sample(request, generator))))
     transformer.train(training)
     images = rearrange(torch.stack(rows), "(r two) f h w c -> r (two f) h w c", two=2)
     write_png(contact_sheet(images), path)

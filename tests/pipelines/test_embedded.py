@@ -239,6 +239,28 @@ def test_a_prompt_in_words_of_its_own_is_drawn_as_the_known_thing_that_it_means(
     assert model.drawn_as(GenerationRequest(prompt=prompt, recaption="none")) is None
 
 
+@pytest.mark.parametrize(
+    ("prompt", "name", "caption"),
+    [
+        ("a handful of small red stone fruit", "cherries", "cherries"),
+        ("pink strips of potato", "fries", "pink fries"),
+        ("a blue toadstool", "red mushroom", "a blue mushroom"),
+        ("a round citrus fruit", "orange", "an orange"),
+    ],
+)
+def test_a_name_is_a_caption_in_the_prompts_colours(
+    model: EmbeddedModel, prompt: str, name: str, caption: str
+) -> None:
+    known = replace(model.known, colours=frozenset(["red", "pink", "blue", "orange"]))
+    assert known.renamed(prompt, name) == caption
+
+
+def test_beside_a_picture_words_are_taken_as_typed(model: EmbeddedModel) -> None:
+    words = "a ship that the wind drives over the water"
+    assert model.drawn_as(GenerationRequest(prompt=words)) is not None
+    assert model.drawn_as(GenerationRequest(prompt=words, picture="0" * 64)) is None
+
+
 def test_what_is_drawn_is_the_caption(model: EmbeddedModel) -> None:
     words = "a ship that the wind drives over the water"
     asked = GenerationRequest(prompt=words, num_frames=8, num_steps=1, size=32)
