@@ -195,7 +195,7 @@ def _job_values(
         _html(film_html(job, video, _film(desk, job)[1], language)),
         _html(step),
         _other_viewer(mesh if visit.another_viewer else None),
-        _html(known_html(job, language) if job.is_live or mesh is None else ""),
+        _html(known_html(job, language, built=not job.is_live and mesh is not None)),
         _html(downloads_html(files, pending, language)),
         _html(report),
     ]

@@ -140,15 +140,22 @@ def _waiting(job: Job, language: Language) -> str:
     return say(language, "waiting_one" if job.num_ahead == 1 else "waiting", number=job.num_ahead)
 
 
-def known_html(job: Job, language: Language = "en") -> str:
-    """Return what the model knows near the prompt; a plain warning where that is far."""
+def known_html(job: Job, language: Language = "en", *, built: bool = False) -> str:
+    """Return what the model knows near the prompt; a plain warning where that is far.
+
+    Once the mesh is built, only what else than the prompt was drawn is still said.
+    """
     if job.known is None or not job.known.names:
         return ""
-    names = listing([f"“{name}”" for name in job.known.names], language)
-    told = say(language, "known_near" if job.known.familiar else "known_far", names=names)
+    told = []
     if job.known.drawn_as is not None:
-        drawn = say(language, "drawn_as", caption=f"“{job.known.drawn_as}”")
-        told = f"{drawn}{'' if language == 'zh' else ' '}{told}"
+        told.append(say(language, "drawn_as", caption=f"“{job.known.drawn_as}”"))
+    if not built:
+        names = listing([f"“{name}”" for name in job.known.names], language)
+        told.append(say(language, "known_near" if job.known.familiar else "known_far", names=names))
+    if not told:
+        return ""
+    words = ("" if language == "zh" else " ").join(told)
     if job.known.familiar:
-        return f'<p class="known">{html.escape(told)}</p>'
-    return notice(told, "warning")
+        return f'<p class="known">{html.escape(words)}</p>'
+    return notice(words, "warning")

@@ -204,7 +204,12 @@ def test_it_is_said_what_a_prompt_in_other_words_is_drawn_as() -> None:
     known = KnownThings(familiar=True, names=("barrel", "keg"), drawn_as="a barrel")
     assert "“a barrel”" in known_html(job(known=known))
     assert "“a barrel”" in known_html(job(known=known), "zh")
-    assert "draws what" not in known_html(job(known=replace(known, drawn_as=None)))
+    as_typed = job(known=replace(known, drawn_as=None))
+    assert "draws what" not in known_html(as_typed)
+    # A mesh of something else than was typed goes on saying so; what lay near is of no use then.
+    assert "“a barrel”" in known_html(job(known=known), built=True)
+    assert "keg" not in known_html(job(known=known), built=True)
+    assert known_html(as_typed, built=True) == ""
 
 
 def test_a_waiting_job_says_how_many_are_before_it() -> None:
