@@ -20,8 +20,9 @@ import torch
 from pipelines.english import plain_prompt
 from pipelines.models.catalogue import WEIGHTS_FOLDER
 from pipelines.models.embedded import EmbeddedModel
-from pipelines.training.dataset import network_frames, read_listing, read_shards
 from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names
+from pipelines.training.orbits import Orbits, network_frames, open_orbits
+from pipelines.training.renders import RenderConfig
 from pipelines.video.autoencoder import orbit_from_frames
 from threed.cameras import Cameras
 from threed.errors import ReconstructionError
@@ -57,12 +58,12 @@ def held_out_psnr(orbit: OrbitVideo, config: FitConfig | None = None) -> float |
     return float(psnr_in_box(render_views(field, odd.cameras), odd).mean())
 
 
-def default_orbits(dataset: Path, names: set[str]) -> dict[str, OrbitVideo]:
+def default_orbits(orbits: Orbits, names: set[str]) -> dict[str, OrbitVideo]:
     """Return a dataset's default orbits of these names, the first design of each."""
-    listing, found = read_listing(dataset), {}
-    for shard in read_shards(dataset):
+    listing, found = orbits.listing(), {}
+    for shard in orbits.shards():
         for index in shard.object.unique().tolist():
-            name = listing[index]["name"]
+            name = listing[index].name
             if name not in names or name in found:
                 continue
             first = int((shard.object == index).nonzero()[0])
@@ -87,7 +88,10 @@ def main() -> None:
     model = EmbeddedModel.load(arguments.model)
     judge, studio = Judge(arguments.model, model.known.names), Studio(model, config)
     names = drawn_names(model, config)
-    renders = {} if arguments.truth is None else default_orbits(arguments.truth, set(names))
+    renders = {}
+    if arguments.truth is not None:
+        render = RenderConfig(size=model.settings.size, num_orbits=1)
+        renders = default_orbits(open_orbits(arguments.truth, render, named=True), set(names))
     rows: list[Row] = []
     print(f"{'name':28s} {'rank':>5s} {'clip':>7s} {'render':>7s}")
     for name in names:

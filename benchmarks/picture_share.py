@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 def shares(dataset: Path) -> torch.Tensor:
     """Return the longer side of each object's outline in its first frame, of the frame's side."""
     sys.path.insert(0, str(ROOT))
-    from pipelines.training.dataset import read_shards
+    from pipelines.training.orbits import RenderedFolder
 
     found: dict[int, float] = {}
-    for shard in read_shards(dataset):
+    for shard in RenderedFolder(folder=dataset).shards():
         for orbit, index in enumerate(shard.object.tolist()):
             # The first orbit of every object is the default one.
             solid = shard.frames[orbit, 0, :, :, 3] > 127

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from threed.cameras import Cameras, project
 
-# Candidate (face, pixel) pairs that one chunk of views may hold; bounds memory near 200 MB.
-MAX_CANDIDATES = 2_000_000
+# Candidate (face, pixel) pairs that one chunk of views may hold; bounds memory near 200 MB on a CPU
+# and 6 GB on a GPU, which larger chunks keep busy.
+MAX_CANDIDATES = {"cpu": 2_000_000, "cuda": 60_000_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,8 @@ def rasterize(
     corner_depth = depth[:, faces]
     low = (corner_xy.amin(dim=2) - 0.5).ceil()
     high = (corner_xy.amax(dim=2) - 0.5).floor()
-    limit = high.new_tensor([width - 1, height - 1])
-    low, high = low.clamp(min=0), torch.minimum(high, limit)
+    edge = high.new_tensor([width - 1, height - 1])
+    low, high = low.clamp(min=0), torch.minimum(high, edge)
     extent = (high - low + 1).clamp(min=0)
     extent = extent * (corner_depth.amin(dim=2) > 0)[..., None]
     counts = extent.prod(dim=-1).long()
@@ -69,11 +70,12 @@ def rasterize(
     depth_out = vertices.new_full((num_pixels,), torch.inf)
     buffers = (face_out, bary_out, depth_out)
     start = 0
+    limit = MAX_CANDIDATES.get(device.type, MAX_CANDIDATES["cpu"])
     totals = counts.sum(dim=1).cumsum(dim=0).tolist()
     while start < num_views:
         drawn = totals[start - 1] if start else 0
         stop = start + 1
-        while stop < num_views and totals[stop] - drawn <= MAX_CANDIDATES:
+        while stop < num_views and totals[stop] - drawn <= limit:
             stop += 1
         views = slice(start, stop)
         _draw(

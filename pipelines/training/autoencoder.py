@@ -10,10 +10,13 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from pipelines.training.dataset import network_frames, read_shards
 from pipelines.training.optimiser import Optimiser, trapezoid
+from pipelines.training.orbits import Orbits, network_frames
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
 from pipelines.video.precision import mixed_precision
+
+NUM_PATCHES = 200_000
+"""Patches that the linear part is fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +52,16 @@ class TrainStep:
 
 
 def sample_patches(
-    folder: Path, stride: int, count: int, generator: torch.Generator
+    orbits: Orbits, stride: int, count: int, generator: torch.Generator
 ) -> Float[Tensor, "sample volume"]:
     """Return random patches that hold something, channel-major, for the linear fit."""
     parts = []
-    shards = len(list(folder.glob("orbits-*.safetensors")))
-    for shard in read_shards(folder):
+    each = -(-count // len(orbits.listing()))
+    for shard in orbits.shards():
         flat = rearrange(shard.frames, "o f h w c -> (o f) h w c")
-        pick = torch.randperm(len(flat), generator=generator)[: max(1, 8 * count // (shards * 64))]
+        wanted = each * len(shard.object.unique())
+        # A frame has some dozens of patches that hold something.
+        pick = torch.randperm(len(flat), generator=generator)[: 1 + wanted // 8]
         patches = rearrange(
             network_frames(flat[pick]),
             "n c (h ph) (w pw) -> (n h w) (c ph pw)",
@@ -65,21 +70,17 @@ def sample_patches(
         )
         spread = patches.amax(dim=1) - patches.amin(dim=1)
         occupied = patches[spread > 0.05]
-        parts.append(occupied[torch.randperm(len(occupied), generator=generator)])
-    return torch.cat(parts)[:count] if len(parts) == 1 else _even(parts, count)
-
-
-def _even(parts: list[Tensor], count: int) -> Tensor:
-    each = count // len(parts)
-    return torch.cat([part[:each] for part in parts])
+        chosen = torch.randperm(len(occupied), generator=generator)[:wanted]
+        parts.append(occupied[chosen].cpu())
+    return torch.cat(parts)
 
 
 def new_autoencoder(
-    folder: Path, config: AutoencoderConfig, generator: torch.Generator
+    orbits: Orbits, config: AutoencoderConfig, generator: torch.Generator
 ) -> Autoencoder:
     """Return an autoencoder that is the best linear one for the dataset."""
     autoencoder = Autoencoder(config)
-    fit_linear(autoencoder, sample_patches(folder, config.stride, 200_000, generator))
+    fit_linear(autoencoder, sample_patches(orbits, config.stride, NUM_PATCHES, generator))
     return autoencoder
 
 
@@ -97,7 +98,7 @@ def reconstruction_loss(
 
 def train_decoder(
     autoencoder: Autoencoder,
-    folder: Path,
+    orbits: Orbits,
     config: AutoencoderTraining,
     state: Path,
     *,
@@ -109,7 +110,7 @@ def train_decoder(
 
     Goes on from `state` where that file exists: every step draws from a generator of its own.
     """
-    shards = [shard.frames for shard in read_shards(folder)]
+    shards = [shard.frames for shard in orbits.shards()]
     autoencoder.to(device).train()
     optimiser = Optimiser(autoencoder, learning_rate=config.learning_rate, ema_decay=0.0)
     if state.exists():
@@ -127,7 +128,8 @@ def train_decoder(
             decoded = autoencoder.decode(latents)
         loss = reconstruction_loss(decoded.float(), target)
         loss.backward()
-        optimiser.step(trapezoid(step, config.num_steps, config.num_steps // 10, 0.7))
+        progress = (step - 1) / config.num_steps
+        optimiser.step(trapezoid(step, progress, config.num_steps // 10, 0.7))
         if time.monotonic() - saved > save_seconds or step == config.num_steps:
             optimiser.save(state)
             saved = time.monotonic()

@@ -9,8 +9,8 @@ import torch
 from pipelines.hashing import file_sha256
 from pipelines.models.embedded import EmbeddedSettings
 from pipelines.training.captions import explained, other_words
-from pipelines.training.dataset import network_frames, read_listing, read_shards
 from pipelines.training.features import merge_twins, orbit_feature
+from pipelines.training.orbits import Orbits, network_frames
 from pipelines.training.transformer import export_average
 from pipelines.training.vocabulary import COLOURS
 from pipelines.video.checkpoint import load_autoencoder, save_model, save_tensors
@@ -43,7 +43,7 @@ SETTINGS = {
 
 
 def export_model(
-    dataset: Path,
+    orbits: Orbits,
     autoencoder: Path,
     training: Path,
     preset: str,
@@ -54,9 +54,9 @@ def export_model(
     """Write weights in half precision, the known names with their features, and the checksums.
 
     Args:
-        dataset: The rendered dataset, whose names the model knows.
+        orbits: The dataset, whose names the model knows.
         autoencoder: The trained autoencoder's file.
-        training: Folder of the transformer's training state.
+        training: Folder of the transformer's training state, or a file of its averaged weights.
         preset: Name of the preset.
         out: Folder to write.
         earlier: The transformer of an edition that is mixed in, see `export_average`.
@@ -65,13 +65,13 @@ def export_model(
     out.mkdir(parents=True, exist_ok=True)
     save_model(load_autoencoder(autoencoder), out / "autoencoder.safetensors")
     export_average(
-        training / "state.safetensors",
+        training / "state.safetensors" if training.is_dir() else training,
         PRESETS[preset].transformer,
         out / "transformer.safetensors",
         earlier,
         earlier_share,
     )
-    names, design_names, features = _known(dataset)
+    names, design_names, features = _known(orbits)
     texts = [(text, place) for place, name in enumerate(names) for text in explained(name)]
     encoder = TextEncoder()
     embeddings = torch.cat([encoder.encode([text]).pooled for text, _ in texts])
@@ -99,13 +99,15 @@ def export_model(
     (out / "SHA256SUMS").write_text("".join(lines))
 
 
-def _known(dataset: Path) -> tuple[list[str], list[str], torch.Tensor]:
+def _known(orbits: Orbits) -> tuple[list[str], list[str], torch.Tensor]:
     """Return the names, each design's name, and each design's feature from its default orbit."""
-    listing = read_listing(dataset)
+    listing = orbits.listing()
     design_names, features = [], []
-    for shard in read_shards(dataset):
+    for shard in orbits.shards():
         for index in shard.object.unique().tolist():
+            if not listing[index].name:
+                continue
             first = int((shard.object == index).nonzero()[0])
-            design_names.append(listing[index]["name"])
-            features.append(orbit_feature(network_frames(shard.frames[first])))
+            design_names.append(listing[index].name)
+            features.append(orbit_feature(network_frames(shard.frames[first])).cpu())
     return sorted(set(design_names)), design_names, torch.stack(features)

@@ -5,8 +5,9 @@ and, where it has textures, the corners' texture coordinates and the textures th
 """
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -155,32 +156,42 @@ def _appearance(visual: Any) -> tuple[np.ndarray, np.ndarray | None]:
     return np.round(srgb * 255).astype(np.uint8)[None], pixels
 
 
-def write_packed(meshes: dict[str, PackedMesh], path: Path) -> None:
-    """Write meshes by id into one safetensors file, atomically."""
+def write_packed(rows: list[CaptionRow], meshes: Iterable[PackedMesh], path: Path) -> None:
+    """Write meshes with their rows into one safetensors file, atomically."""
     tensors = {}
-    for id_, mesh in meshes.items():
+    for row, mesh in zip(rows, meshes, strict=True):
         for field in FIELDS:
             value = getattr(mesh, field)
             if value is not None:
-                tensors[f"{id_}/{field}"] = value.contiguous()
+                tensors[f"{row.id}/{field}"] = value.contiguous()
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
+    save_file(tensors, partial, {"rows": json.dumps([asdict(row) for row in rows])})
     partial.replace(path)
 
 
-def read_packed(path: Path) -> Iterator[tuple[str, PackedMesh]]:
-    """Yield the meshes of a packed file with their ids, in the order of the ids."""
+def read_rows(path: Path) -> list[CaptionRow]:
+    """Return the rows of a packed file.
+
+    Raises:
+        ValueError: The file holds none.
+    """
     with safe_open(path, framework="pt") as file:
-        fields: dict[str, set[str]] = {}
-        for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-            id_, field = key.rsplit("/", 1)
-            fields.setdefault(id_, set()).add(field)
-        for id_ in sorted(fields):
+        metadata = file.metadata() or {}
+    if "rows" not in metadata:
+        raise ValueError(f"{path} holds no packed meshes; make it with the command pack")
+    return [CaptionRow(**row) for row in json.loads(metadata["rows"])]
+
+
+def read_packed(path: Path) -> Iterator[tuple[str, PackedMesh]]:
+    """Yield the meshes of a packed file with their ids, in the order of its rows."""
+    with safe_open(path, framework="pt") as file:
+        keys = set(file.keys())
+        for row in read_rows(path):
             values: dict[str, Any] = {
-                name: file.get_tensor(f"{id_}/{name}") if name in fields[id_] else None
+                name: file.get_tensor(f"{row.id}/{name}") if f"{row.id}/{name}" in keys else None
                 for name in FIELDS
             }
-            yield id_, PackedMesh(**values)
+            yield row.id, PackedMesh(**values)
 
 
 def sample_textures(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from pipelines.video.checkpoint import load_tensors, save_tensors
@@ -24,6 +25,8 @@ class Optimiser:
         self.learning_rate = learning_rate
         self.ema_decay = ema_decay
         self.step_count = 0
+        self.seconds = 0.0
+        """Spent on the steps; whoever takes them counts."""
         self.parameters = dict(model.named_parameters())
         matrices = [p for name, p in self.parameters.items() if _is_hidden_matrix(name, p)]
         others = [p for name, p in self.parameters.items() if not _is_hidden_matrix(name, p)]
@@ -52,12 +55,16 @@ class Optimiser:
         # A young average follows closely, so that it forgets the random start.
         decay = min(self.ema_decay, (1 + self.step_count) / (10 + self.step_count))
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                self.average[name].lerp_(parameter, 1 - decay)
+            torch._foreach_lerp_(
+                list(self.average.values()), list(self.parameters.values()), 1 - decay
+            )
 
     def save(self, path: Path) -> None:
-        """Write weights, averages, moments and the step count, atomically."""
-        tensors = {"step": torch.tensor(self.step_count)}
+        """Write weights, averages, moments, the step count and the seconds, atomically."""
+        tensors = {
+            "step": torch.tensor(self.step_count),
+            "seconds": torch.tensor(self.seconds, dtype=torch.float64),
+        }
         for name, parameter in self.parameters.items():
             tensors[f"weight/{name}"] = parameter
             tensors[f"average/{name}"] = self.average[name]
@@ -82,6 +89,7 @@ class Optimiser:
         }:
             raise ValueError(f"{path} holds the training of another network; choose another folder")
         self.step_count = int(tensors["step"])
+        self.seconds = float(tensors.get("seconds", 0.0))
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"weight/{name}"])
@@ -103,17 +111,23 @@ class Optimiser:
         return dict(self.average)
 
 
-def trapezoid(step: int, num_steps: int, warmup_steps: int, decay_share: float) -> float:
+def is_state(path: Path) -> bool:
+    """Return whether a file holds a training state."""
+    with safe_open(path, framework="pt") as file:
+        return "step" in file.keys()  # noqa: SIM118 (safe_open is no mapping)
+
+
+def trapezoid(step: int, progress: float, warmup_steps: int, decay_share: float) -> float:
     """Return the learning rate's factor: a linear rise, a plateau, a linear fall to zero.
 
     Args:
-        step: From 1 to `num_steps`.
-        num_steps: Steps in all.
+        step: From 1.
+        progress: Share of the training, by steps or by time, that lies before this step.
         warmup_steps: Steps of the rise.
-        decay_share: Share of all steps that the fall takes.
+        decay_share: Share of the training that the fall takes.
     """
-    fall_steps = max(1, round(decay_share * num_steps))
-    return max(0.0, min(1.0, step / max(1, warmup_steps), (num_steps - step + 1) / fall_steps))
+    fall = (1 - progress) / decay_share if decay_share else 1.0
+    return max(0.0, min(1.0, step / max(1, warmup_steps), fall))
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:

@@ -60,10 +60,12 @@ def as_pictures(
     the object and by light from all around (Lambert's law).
     """
     frames = autoencoder.decode_linear(latents)
-    count = len(frames)
-    around = LEAST_AMBIENT + (1 - LEAST_AMBIENT) * torch.rand(count, generator=generator)
-    around = torch.where(torch.rand(count, generator=generator) < 0.5, 1.0, around)
-    lamp = F.normalize(LAMPS_FROM + LAMPS_OVER * torch.rand(count, 3, generator=generator), dim=-1)
+    # All numbers at once, and where the latents are: five to a picture.
+    number = torch.rand(len(frames), 5, generator=generator, device=frames.device)
+    around = LEAST_AMBIENT + (1 - LEAST_AMBIENT) * number[:, 0]
+    around = torch.where(number[:, 1] < 0.5, 1.0, around)
+    lamps_from, lamps_over = LAMPS_FROM.to(frames.device), LAMPS_OVER.to(frames.device)
+    lamp = F.normalize(lamps_from + lamps_over * number[:, 2:], dim=-1)
     # Premultiplied normals have the coverage in them; where there is none, no light is needed.
     facing = torch.einsum("bi,bfihw->bfhw", lamp, frames[:, :, 4:]).clamp(0, 1)
     level = around[:, None, None, None]

@@ -115,6 +115,32 @@ def render_mesh(
     return (image * 255).round().to(torch.uint8)
 
 
+def render_orbits(
+    id_: str,
+    mesh: PackedMesh,
+    config: RenderConfig,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> tuple[UInt8[Tensor, "orbit frame height width 7"], Cameras]:
+    """Return an object's orbits, the default one first, and the cameras of all in a row.
+
+    Every object has a generator of its own, which its id and the seed start: it is drawn alike
+    alone and among others. Frames and cameras lie on the device.
+    """
+    generator = torch.Generator().manual_seed(_object_seed(id_, seed))
+    orbits = [orbit_cameras(config.num_frames, size=config.size)]
+    orbits += [random_orbit(config, generator) for _ in range(config.num_orbits - 1)]
+    cameras = Cameras(
+        c2w=torch.cat([o.c2w for o in orbits]),
+        fov_y=torch.cat([o.fov_y for o in orbits]),
+        width=config.size,
+        height=config.size,
+    ).to(device)
+    image = render_mesh(_to(mesh, device), cameras, config.samples)
+    return rearrange(image, "(o f) h w c -> o f h w c", f=config.num_frames), cameras
+
+
 def render_dataset(
     meshes: Iterator[tuple[str, PackedMesh]],
     rows: dict[str, CaptionRow],
@@ -126,8 +152,8 @@ def render_dataset(
 ) -> Iterator[int]:
     """Write a dataset folder and yield the number of objects done after each.
 
-    Every object has a generator of its own, so that a run which stops goes on from its last whole
-    shard and a subset of the objects renders as it does among all.
+    A run that stops goes on from its last whole shard, and a subset of the objects renders as it
+    does among all.
 
     Raises:
         ValueError: The folder holds a dataset of other objects or settings.
@@ -146,20 +172,11 @@ def render_dataset(
             continue
         frames, c2w, fov_y, index = [], [], [], []
         for number, (id_, mesh) in enumerate(chunk, start=start):
-            generator = torch.Generator().manual_seed(_object_seed(id_, seed))
-            orbits = [orbit_cameras(config.num_frames, size=config.size)]
-            orbits += [random_orbit(config, generator) for _ in range(config.num_orbits - 1)]
-            cameras = Cameras(
-                c2w=torch.cat([o.c2w for o in orbits]),
-                fov_y=torch.cat([o.fov_y for o in orbits]),
-                width=config.size,
-                height=config.size,
-            )
-            image = render_mesh(_to(mesh, device), cameras.to(device), config.samples).cpu()
-            frames.append(rearrange(image, "(o f) h w c -> o f h w c", f=config.num_frames))
-            c2w.append(rearrange(cameras.c2w, "(o f) i j -> o f i j", f=config.num_frames))
-            fov_y.append(rearrange(cameras.fov_y, "(o f) -> o f", f=config.num_frames))
-            index.append(torch.full((len(orbits),), number))
+            images, cameras = render_orbits(id_, mesh, config, seed=seed, device=device)
+            frames.append(images.cpu())
+            c2w.append(rearrange(cameras.c2w.cpu(), "(o f) i j -> o f i j", f=config.num_frames))
+            fov_y.append(rearrange(cameras.fov_y.cpu(), "(o f) -> o f", f=config.num_frames))
+            index.append(torch.full((len(images),), number))
             yield number + 1
         tensors = {
             "frames": torch.cat(frames),
@@ -190,7 +207,7 @@ def _object_seed(id_: str, seed: int) -> int:
     return (sum(ord(letter) * 131**place for place, letter in enumerate(id_)) + seed) % 2**31
 
 
-def _to(mesh: PackedMesh, device: str) -> PackedMesh:
+def _to(mesh: PackedMesh, device: torch.device | str) -> PackedMesh:
     values: dict[str, Any] = {name: getattr(mesh, name) for name in FIELDS}
     moved: dict[str, Any] = {
         name: None if value is None else value.to(device) for name, value in values.items()

@@ -9,7 +9,7 @@ from einops import rearrange
 from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
 from pipelines.models.known_names import KnownNames
 from pipelines.request import GenerationRequest
-from pipelines.training.dataset import network_frames, read_shards
+from pipelines.training.orbits import Orbits, network_frames
 from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.video.autoencoder import Autoencoder, orbit_from_frames
 from pipelines.video.dit import DiT
@@ -52,17 +52,19 @@ def write_sample_sheet(
     for prompt in PROMPTS:
         request = GenerationRequest(prompt=prompt, num_frames=8)
         generator = torch.Generator().manual_seed(0)
-        rows.append(display_frames(finish(model.sample(request, generator))))
+        # Where the network was compiled for training it would be again for these few.
+        with torch.compiler.set_stance("force_eager"):
+            rows.append(display_frames(finish(model.sample(request, generator))))
     transformer.train(training)
     images = rearrange(torch.stack(rows), "(r two) f h w c -> r (two f) h w c", two=2)
     write_png(contact_sheet(images), path)
 
 
-def write_reconstructions(autoencoder: Autoencoder, dataset: Path, path: Path) -> None:
+def write_reconstructions(autoencoder: Autoencoder, orbits: Orbits, path: Path) -> None:
     """Draw some frames of a dataset above what the autoencoder makes of them, into a PNG file."""
-    shard = next(read_shards(dataset))
+    shard = next(orbits.shards())
     index = torch.arange(8) * len(shard.frames) // 8
-    frames = network_frames(shard.frames[index, :2])
+    frames = network_frames(shard.frames[index, :2]).cpu()
     device = next(autoencoder.parameters()).device
     with torch.no_grad():
         decoded = autoencoder.decode(autoencoder.encode(frames.to(device))).cpu()

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
-from pipelines.training.optimiser import Optimiser, trapezoid
+from pipelines.training.bank import LatentBank
+from pipelines.training.clips import ClipConfig, draw_batch, generator_on
+from pipelines.training.optimiser import Optimiser, is_state, trapezoid
 from pipelines.video.checkpoint import load_transformer, save_model
 from pipelines.video.diffusion import add_noise
 from pipelines.video.dit import DiT, DiTConfig
@@ -19,6 +21,8 @@ from pipelines.video.precision import mixed_precision
 LEAST_SIGMA = 0.5
 # Of the noise levels' logits: two fifths of the levels lie above 0.9, a ninth below a half.
 LOGIT_MEAN, LOGIT_SPREAD = 1.8, 1.5
+# Steps after which the host waits for a GPU, lest the clock run ahead of the work.
+SYNC_STEPS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,8 @@ class TransformerTraining:
 
     num_steps: int
     """Steps in all, resumed ones counted."""
+    num_minutes: float | None = None
+    """Ends by the clock instead, earlier runs counted: for machines of unknown speed."""
     batch_frames: int = 320
     """Frames a step, however they are cut into clips."""
     learning_rate: float = 1e-3
@@ -43,6 +49,8 @@ class TransformerTraining:
         for name in ("num_steps", "batch_frames", "warmup_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.num_minutes is not None and self.num_minutes <= 0:
+            raise ValueError(f"num_minutes is {self.num_minutes}; it must be above 0")
         if not 0 <= self.decay_share <= 1:
             raise ValueError(f"decay_share is {self.decay_share}; it must lie in [0, 1]")
 
@@ -52,10 +60,10 @@ class FlowTrainStep:
     """One optimiser step."""
 
     step: int
-    num_steps: int
-    loss: float
+    last: bool
+    loss: Float[Tensor, ""]
+    """On the training's device: who reads it waits for the step to end there."""
     clips: int
-    seconds: float
 
 
 def flow_loss(
@@ -76,12 +84,13 @@ def flow_loss(
     both ends are seen.
     """
     clean, cond = draw_batch(bank, clips, batch_frames, generator)
-    noise = torch.randn(clean.shape, generator=generator)
-    sigma = torch.sigmoid(LOGIT_MEAN + LOGIT_SPREAD * torch.randn(len(clean), generator=generator))
-    uniform = torch.rand(len(clean), generator=generator)
-    sigma = torch.where(torch.rand(len(clean), generator=generator) < 0.1, uniform, sigma)
-    clean, noise, sigma = clean.to(device), noise.to(device), sigma.to(device)
-    cond = cond.to(device)
+    clean, cond = clean.to(device), cond.to(device)
+    generator = generator_on(clean.device, generator)
+    there = {"generator": generator, "device": clean.device}
+    noise = torch.randn(clean.shape, **there)
+    sigma = torch.sigmoid(LOGIT_MEAN + LOGIT_SPREAD * torch.randn(len(clean), **there))
+    chance, uniform = torch.rand(2, len(clean), **there)
+    sigma = torch.where(chance < 0.1, uniform, sigma)
     with mixed_precision(device):
         estimate = transformer(add_noise(clean, noise, sigma), sigma, cond)
     # An error of the clean estimate is an error of velocity over sigma.
@@ -117,27 +126,42 @@ def train_transformer(
     if state.exists():
         optimiser.load(state)
     saved = time.monotonic()
-    forward = transformer
     if compile_model:
-        forward.compile(dynamic=False)
-    while optimiser.step_count < config.num_steps:
+        _compile(transformer, device)
+
+    def progress() -> float:
+        if config.num_minutes is None:
+            return optimiser.step_count / config.num_steps
+        return optimiser.seconds / (60 * config.num_minutes)
+
+    while progress() < 1:
         begin = time.monotonic()
         step = optimiser.step_count + 1
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        loss, count = flow_loss(forward, bank, clips, config.batch_frames, generator, device)
+        loss, count = flow_loss(transformer, bank, clips, config.batch_frames, generator, device)
         loss.backward()
-        rate = trapezoid(step, config.num_steps, config.warmup_steps, config.decay_share)
-        optimiser.step(rate)
-        if time.monotonic() - saved > save_seconds or step == config.num_steps:
+        optimiser.step(trapezoid(step, progress(), config.warmup_steps, config.decay_share))
+        if step % SYNC_STEPS == 0:
+            loss.item()
+        optimiser.seconds += time.monotonic() - begin
+        last = progress() >= 1
+        if time.monotonic() - saved > save_seconds or last:
             optimiser.save(state)
             saved = time.monotonic()
-        yield FlowTrainStep(
-            step=step,
-            num_steps=config.num_steps,
-            loss=loss.item(),
-            clips=count,
-            seconds=time.monotonic() - begin,
-        )
+        yield FlowTrainStep(step=step, last=last, loss=loss.detach(), clips=count)
+
+
+def _compile(transformer: DiT, device: torch.device | str) -> None:
+    """Compile the whole network on a CPU, and on a GPU a block, which serves for all.
+
+    There a block's products are what takes time, and the whole network's compilation takes minutes
+    that would train it.
+    """
+    if torch.device(device).type == "cpu":
+        transformer.compile(dynamic=False)
+        return
+    for block in transformer.blocks:
+        block.compile(dynamic=False)
 
 
 def export_average(
@@ -147,13 +171,13 @@ def export_average(
     earlier: Path | None = None,
     earlier_share: float = 0.0,
 ) -> None:
-    """Write the averaged weights of a training state as a model file in half precision.
+    """Write a state's averaged weights, or those of a model file, in half precision.
 
     Training that went on from an earlier edition to other things forgets some of what that knew;
     between both lie weights that know either (Wortsman et al. 2022, "Robust fine-tuning").
 
     Args:
-        state: Of the training.
+        state: Of the training, or a model file.
         config: The network's.
         out: The file to write.
         earlier: Weights of the edition that the training began with.
@@ -165,14 +189,25 @@ def export_average(
     if not 0 <= earlier_share <= 1:
         raise ValueError(f"earlier_share is {earlier_share}; it must lie in [0, 1]")
     model = DiT(config)
-    optimiser = Optimiser(model, learning_rate=0.0, ema_decay=0.0)
-    optimiser.load(state)
-    weights = optimiser.averaged_state()
+    weights = _averaged(state, model)
     if earlier is not None:
-        before = load_transformer(earlier)
-        if before.config != config:
-            raise ValueError(f"{earlier} holds another network than the training state")
-        old = before.state_dict()
+        old = _of_config(earlier, config)
         weights = {name: torch.lerp(new, old[name], earlier_share) for name, new in weights.items()}
     model.load_state_dict(weights)
     save_model(model, out)
+
+
+def _averaged(path: Path, model: DiT) -> dict[str, Tensor]:
+    """Return the weights of a state, through an optimiser of the model, or of a model file."""
+    if is_state(path):
+        optimiser = Optimiser(model, learning_rate=0.0, ema_decay=0.0)
+        optimiser.load(path)
+        return optimiser.averaged_state()
+    return _of_config(path, model.config)
+
+
+def _of_config(path: Path, config: DiTConfig) -> dict[str, Tensor]:
+    before = load_transformer(path)
+    if before.config != config:
+        raise ValueError(f"{path} holds another network than the preset")
+    return before.state_dict()

@@ -39,16 +39,16 @@ PRESETS = {
     "small": Preset(
         size=128,
         autoencoder=AutoencoderConfig(
-            latent_channels=48, stride=8, width=192, depth=4, pixel_width=32
+            latent_channels=64, stride=8, width=128, depth=4, pixel_width=32
         ),
         transformer=DiTConfig(
-            latent_channels=48,
+            latent_channels=64,
             ray_channels=RAY_CHANNELS,
             text_width=TEXT_WIDTH,
             patch_frames=2,
             patch_size=2,
             width=384,
-            depth=9,
+            depth=8,
             num_heads=6,
             mlp_ratio=4.0,
         ),

@@ -32,10 +32,14 @@ class TextEmbedding:
 
 
 class TextEncoder:
-    """The sentence encoder with its tokenizer, on the CPU, frozen."""
+    """The sentence encoder with its tokenizer, frozen."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, device: torch.device | str = "cpu") -> None:
         """Load the model of the installed package, or of a folder, checking its hash.
+
+        Args:
+            folder: With `model.safetensors` and `tokenizer.json`.
+            device: Where it computes; what it returns lies on the CPU.
 
         Raises:
             InstallationError: The package is missing or its weights are damaged.
@@ -61,6 +65,7 @@ class TextEncoder:
         self.model = BertModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
         ).eval()
+        torch.nn.Module.to(self.model, device)
 
     def encode(self, prompts: list[str]) -> TextEmbedding:
         """Return the prompts' embeddings; an empty prompt is the null condition, all zeros."""
@@ -73,8 +78,9 @@ class TextEncoder:
         )
         with torch.no_grad():
             hidden = self.model(
-                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-            ).last_hidden_state
+                input_ids=batch["input_ids"].to(self.model.device),
+                attention_mask=batch["attention_mask"].to(self.model.device),
+            ).last_hidden_state.cpu()
         mask = batch["attention_mask"][..., None].to(hidden.dtype)
         pooled = F.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
         # The words alone: the class and separator tokens say nothing of their own. Every token of a

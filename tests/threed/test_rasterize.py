@@ -73,7 +73,7 @@ def test_the_order_of_faces_and_the_chunks_of_views_change_nothing(
     hit = shuffled.face >= 0
     assert_close(shuffled.depth, whole.depth)
     assert (order[shuffled.face[hit]] == whole.face[hit]).float().mean() > 0.999
-    monkeypatch.setattr("threed.rasterize.MAX_CANDIDATES", 10)
+    monkeypatch.setattr("threed.rasterize.MAX_CANDIDATES", {"cpu": 10})
     assert torch.equal(rasterize(vertices, faces, cameras).face, whole.face)
 
 

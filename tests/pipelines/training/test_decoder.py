@@ -13,8 +13,8 @@ from pipelines.training.autoencoder import (
     normal_error_deg,
     train_decoder,
 )
-from pipelines.training.dataset import network_frames, read_shards
 from pipelines.training.meshes import read_caption_rows, read_glb
+from pipelines.training.orbits import Orbits, RenderedFolder, network_frames
 from pipelines.training.renders import RenderConfig, render_dataset
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
 from tests.pipelines.training.test_renders import write_folder
@@ -23,17 +23,17 @@ CONFIG = AutoencoderConfig(latent_channels=6, stride=8, width=16, depth=1, pixel
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Orbits:
     folder = tmp_path_factory.mktemp("corpus")
     write_folder(folder)
     rows = {row.id: row for row in read_caption_rows(folder)}
     meshes = ((id_, read_glb(folder / row.file)) for id_, row in sorted(rows.items()))
     config = RenderConfig(size=32, num_frames=8, num_orbits=2)
     list(render_dataset(meshes, rows, folder / "orbits", config, seed=0))
-    return folder / "orbits"
+    return RenderedFolder(folder=folder / "orbits")
 
 
-def train(dataset: Path, state: Path, steps: int, stop_after: int | None = None) -> Autoencoder:
+def train(dataset: Orbits, state: Path, steps: int, stop_after: int | None = None) -> Autoencoder:
     torch.manual_seed(0)
     autoencoder = new_autoencoder(dataset, CONFIG, torch.Generator().manual_seed(0))
     config = AutoencoderTraining(num_steps=steps, batch_clips=4, clip_frames=2)
@@ -44,21 +44,21 @@ def train(dataset: Path, state: Path, steps: int, stop_after: int | None = None)
     return autoencoder
 
 
-def psnr(autoencoder: Autoencoder, dataset: Path) -> float:
-    frames = network_frames(next(read_shards(dataset)).frames[:, :4])
+def psnr(autoencoder: Autoencoder, dataset: Orbits) -> float:
+    frames = network_frames(next(dataset.shards()).frames[:, :4])
     with torch.no_grad():
         decoded = autoencoder.decode(autoencoder.encode(frames))
     return float(box_psnr(decoded.flatten(0, 1), frames.flatten(0, 1)).mean())
 
 
-def test_the_decoder_gains_on_the_linear_one(dataset: Path, tmp_path: Path) -> None:
+def test_the_decoder_gains_on_the_linear_one(dataset: Orbits, tmp_path: Path) -> None:
     linear = new_autoencoder(dataset, CONFIG, torch.Generator().manual_seed(0))
     trained = train(dataset, tmp_path / "state.safetensors", 80)
     assert psnr(trained, dataset) > psnr(linear, dataset) + 0.5
     assert_close(trained.analysis, linear.analysis)
 
 
-def test_a_resumed_decoder_is_the_unbroken_one(dataset: Path, tmp_path: Path) -> None:
+def test_a_resumed_decoder_is_the_unbroken_one(dataset: Orbits, tmp_path: Path) -> None:
     whole = train(dataset, tmp_path / "whole.safetensors", 6)
     train(dataset, tmp_path / "broken.safetensors", 6, stop_after=3)
     resumed = train(dataset, tmp_path / "broken.safetensors", 6)

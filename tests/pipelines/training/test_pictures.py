@@ -5,7 +5,8 @@ import math
 import torch
 from torch.testing import assert_close
 
-from pipelines.training.dataset import ClipConfig, LatentBank, draw_batch
+from pipelines.training.bank import LatentBank
+from pipelines.training.clips import ClipConfig, draw_batch
 from pipelines.training.pictures import as_pictures, turn_clips
 from pipelines.video.autoencoder import FRAME_CHANNELS, Autoencoder, AutoencoderConfig
 from pipelines.video.conditioning import PICTURE_MASK, plucker_rays
@@ -42,6 +43,7 @@ def make_bank() -> LatentBank:
         latents=ball_frames(azimuth)[None].half(),
         rays=plucker_rays(cameras, 1)[None].half(),
         azimuth=azimuth[None],
+        named=torch.tensor([0]),
         default=torch.tensor([0]),
         painted=torch.tensor([0]),
         captions=torch.zeros(1, 1, dtype=torch.long),

@@ -1,5 +1,6 @@
 """Laws of the training renders."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from pipelines.training.dataset import network_frames, read_listing, read_shards
-from pipelines.training.meshes import CaptionRow, read_caption_rows, read_glb
+from pipelines.training.meshes import CaptionRow, read_caption_rows, read_glb, write_packed
+from pipelines.training.orbits import RenderedFolder, Shard, network_frames, open_orbits
 from pipelines.training.renders import RenderConfig, random_orbit, render_dataset, render_mesh
 from threed.cameras import camera_angles, camera_rays, orbit_cameras
 
@@ -97,6 +99,10 @@ def test_random_orbits_stay_between_their_elevations_and_turn_once() -> None:
         assert_close(turn, torch.full_like(turn, 15.0), atol=0.01, rtol=0)
 
 
+def shards(folder: Path) -> list[Shard]:
+    return list(RenderedFolder(folder=folder).shards())
+
+
 def test_a_dataset_resumes_and_an_objects_orbits_do_not_depend_on_its_company(
     tmp_path: Path,
 ) -> None:
@@ -116,12 +122,45 @@ def test_a_dataset_resumes_and_an_objects_orbits_do_not_depend_on_its_company(
     list(render_dataset(iter(meshes()), rows, part, config, seed=0))
     only = {"box": rows["box"]}
     list(render_dataset(iter(meshes()), only, alone, config, seed=0))
-    assert [row["name"] for row in read_listing(whole)] == ["ball red", "crate"]
-    first, second = zip(list(read_shards(whole)), list(read_shards(part)), strict=True)
+    assert [row.name for row in RenderedFolder(folder=whole).listing()] == ["ball red", "crate"]
+    first, second = zip(shards(whole), shards(part), strict=True)
     assert torch.equal(first[0].frames, first[1].frames)
     assert torch.equal(second[0].frames, second[1].frames)
-    box = next(iter(read_shards(alone)))
-    assert torch.equal(box.frames, list(read_shards(whole))[1].frames)
+    assert torch.equal(shards(alone)[0].frames, shards(whole)[1].frames)
+
+
+def test_packed_meshes_are_drawn_as_the_folder_of_their_renders(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    config = RenderConfig(size=16, num_frames=4, num_orbits=2)
+    rows = sorted(read_caption_rows(tmp_path), key=lambda row: row.id)
+    meshes = [read_glb(tmp_path / row.file) for row in rows]
+    by_id = {row.id: row for row in rows}
+    pairs = zip(by_id, meshes, strict=True)
+    list(render_dataset(iter(pairs), by_id, tmp_path / "orbits", config, seed=0))
+    nameless = [rows[0], replace(rows[1], name="")]
+    write_packed(nameless, meshes, tmp_path / "meshes.safetensors")
+    packed = open_orbits(tmp_path / "meshes.safetensors", config)
+    assert packed.listing() == nameless
+    (wanted,) = shards(tmp_path / "orbits")
+    for field in ("frames", "c2w", "fov_y", "object"):
+        found = torch.cat([getattr(shard, field) for shard in packed.shards()])
+        assert torch.equal(found, getattr(wanted, field)), field
+    named = open_orbits(tmp_path / "meshes.safetensors", config, named=True)
+    assert [shard.object.tolist() for shard in named.shards()] == [[0, 0]]
+    assert named.listing() == rows[:1]
+    few = open_orbits(tmp_path / "meshes.safetensors", config, limit=1)
+    assert len(list(few.shards())) == 1
+
+
+def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    config = RenderConfig(size=16)
+    with pytest.raises(ValueError, match="neither a folder of orbits nor a file"):
+        open_orbits(tmp_path / "missing", config)
+    with pytest.raises(ValueError, match=r"objects\.json is missing"):
+        open_orbits(tmp_path, config).listing()
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="holds no packed meshes"):
+        open_orbits(tmp_path / "other.safetensors", config)
 
 
 def test_a_folder_without_captions_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Laws of training: the batches, the schedule, the optimiser's state, resuming, the features."""
 
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from pipelines.training.bank import LatentBank, build_bank
+from pipelines.training.clips import ClipConfig, draw_batch
 from pipelines.training.colours import NAMES
-from pipelines.training.dataset import (
-    ClipConfig,
-    LatentBank,
-    build_bank,
-    draw_batch,
-    network_frames,
-)
 from pipelines.training.features import (
     feature_distance,
     merge_twins,
@@ -24,8 +21,10 @@ from pipelines.training.features import (
     retrieval_rank,
 )
 from pipelines.training.optimiser import trapezoid
+from pipelines.training.orbits import RenderedFolder, network_frames
 from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.training.transformer import (
+    FlowTrainStep,
     TransformerTraining,
     export_average,
     flow_loss,
@@ -34,7 +33,7 @@ from pipelines.training.transformer import (
 from pipelines.training.vocabulary import SYNONYMS
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
 from pipelines.video.checkpoint import load_transformer, save_model
-from pipelines.video.conditioning import RAY_CHANNELS
+from pipelines.video.conditioning import PICTURE_MASK, RAY_CHANNELS
 from pipelines.video.dit import DiT, DiTConfig
 from pipelines.video.text import TextEncoder
 from threed.cameras import orbit_cameras
@@ -63,9 +62,11 @@ def make_bank() -> LatentBank:
         latents=latents.half(),
         rays=torch.randn(5, 8, RAY_CHANNELS, 4, 4, generator=generator).half(),
         azimuth=torch.zeros(5, 8),
+        captions=torch.arange(10).view(5, 2),
+        # The last orbit is of a thing without a name.
+        named=torch.arange(4),
         default=torch.tensor([0, 3]),
         painted=torch.tensor([1, 3]),
-        captions=torch.arange(10).view(5, 2),
         tokens=torch.randn(10, 3, 8, generator=generator).half(),
         pooled=torch.randn(10, 8, generator=generator).half(),
         texts=[f"thing {i}" for i in range(10)],
@@ -99,10 +100,49 @@ def test_given_frames_carry_their_own_latents_and_others_nothing() -> None:
     assert torch.equal(cond.reference, clean * cond.reference_mask)
 
 
+def test_a_nameless_thing_is_shown_beside_a_picture_alone() -> None:
+    bank, generator = make_bank(), torch.Generator().manual_seed(0)
+    clips, pictured = replace(CLIPS, give_picture=0.3, default_share=0.2), 0
+    for _ in range(20):
+        clean, cond = draw_batch(bank, replace(clips, give_picture=0.0), 64, generator)
+        assert 4 not in clean[:, 0, 0, 0, 0].tolist()
+        # Turned by nothing, for every azimuth is zero; the bank's autoencoder knows no more.
+        _, cond = draw_batch(bank, clips, 64, generator)
+        told = (cond.reference_mask[:, 0, 0, 0, 0] == PICTURE_MASK).tolist()
+        assert told == sorted(told, reverse=True)
+        pictured += sum(told) / len(told)
+    assert pictured / 20 == pytest.approx(0.3, abs=0.05)
+
+
+def test_training_by_the_clock_ends_and_falls_to_rest_however_often_it_stops(
+    tmp_path: Path,
+) -> None:
+    config = TransformerTraining(num_steps=1, num_minutes=0.05, batch_frames=16)
+    state = tmp_path / "state.safetensors"
+
+    def train() -> Iterator[FlowTrainStep]:
+        return train_transformer(
+            DiT(CONFIG), make_bank(), config, CLIPS, state, seed=0, save_seconds=0.0
+        )
+
+    begin = time.monotonic()
+    broken = train()
+    while time.monotonic() - begin < 1.5:
+        step = next(broken)
+    broken.close()
+    rest = list(train())
+    assert [record.last for record in rest] == [False] * (len(rest) - 1) + [True]
+    assert rest[0].step == step.step + 1
+    # The steps themselves took three seconds; saving after each of them comes on top.
+    assert time.monotonic() - begin < 30
+    assert list(train()) == []
+
+
 def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
-    factors = [trapezoid(step, 100, 10, 0.2) for step in range(1, 101)]
+    factors = [trapezoid(step, (step - 1) / 100, 10, 0.2) for step in range(1, 101)]
     assert factors[0] == pytest.approx(0.1) and factors[9:80] == [1.0] * 71
     assert factors[-1] == pytest.approx(0.05) and factors[-2] == pytest.approx(0.1)
+    assert trapezoid(100, 1.5, 10, 0.2) == 0.0
 
 
 def _train(folder: Path, num_steps: int, stop_after: int | None = None) -> DiT:
@@ -187,7 +227,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     steps = train_transformer(
         DiT(CONFIG), make_bank(), config, CLIPS, tmp_path / "state.safetensors", seed=0
     )
-    losses = torch.tensor([record.loss for record in steps])
+    losses = torch.stack([record.loss for record in steps])
     assert losses[-30:].mean() < 0.8 * losses[:30].mean()
 
 
@@ -222,13 +262,13 @@ def test_a_sheet_opens_as_the_picture_that_was_written(tmp_path: Path) -> None:
 
 
 def test_a_bank_holds_every_orbit_under_its_own_objects_words(tmp_path: Path) -> None:
-    names = ["chair", "blue gem", "well"]
-    listing = [{"id": name, "file": "", "name": name, "kit": ""} for name in names]
+    names = ["chair", "blue gem", "well", ""]
+    listing = [{"id": f"a{name}", "file": "", "name": name, "kit": ""} for name in names]
     (tmp_path / "objects.json").write_text(json.dumps({"objects": listing}))
     generator = torch.Generator().manual_seed(0)
     cameras = orbit_cameras(4, size=16)
     shards = {}
-    for number, objects in enumerate(([0, 0, 1, 1], [2, 2])):
+    for number, objects in enumerate(([0, 0, 1, 1], [2, 2, 3])):
         frames = torch.randint(256, (len(objects), 4, 16, 16, 7), generator=generator)
         shards[number] = frames.to(torch.uint8)
         save_file(
@@ -244,17 +284,26 @@ def test_a_bank_holds_every_orbit_under_its_own_objects_words(tmp_path: Path) ->
         AutoencoderConfig(latent_channels=4, stride=8, width=8, depth=1, pixel_width=4)
     )
     bank = build_bank(
-        tmp_path, autoencoder, TextEncoder(), captions_per_object=3, recoloured=1, seed=0
+        RenderedFolder(folder=tmp_path),
+        autoencoder,
+        TextEncoder(),
+        captions_per_object=3,
+        recoloured=1,
+        seed=0,
     )
-    # Two orbits an object and a painted copy of one of them.
+    # Two orbits an object and a painted copy of one of them; one of the thing without a name.
+    assert bank.named.tolist() == list(range(9)) and len(bank.latents) == 10
+    assert [bank.texts[i] for i in bank.captions[9].tolist()] == [""] * 3
+    assert not bank.tokens[bank.captions[9]].any()
     assert bank.default.tolist() == [0, 3, 6]
     assert bank.painted.tolist() == [2, 5, 8]
     rows = {0: shards[0][0], 1: shards[0][1], 3: shards[0][2], 4: shards[0][3], 6: shards[1][0]}
+    rows[9] = shards[1][2]
     for row, frames in rows.items():
         with torch.no_grad():
             latents = autoencoder.encode(network_frames(frames)[None])[0]
         assert_close(bank.latents[row].float(), latents, rtol=2e-3, atol=2e-3)
-    for row, name in enumerate(name for name in names for _ in range(3)):
+    for row, name in enumerate(name for name in names[:3] for _ in range(3)):
         words = [bank.texts[i] for i in bank.captions[row].tolist()]
         assert len(words) == 3
         # A painted copy's caption has the noun and another colour.
