@@ -21,9 +21,10 @@ from pipelines.english import plain_prompt
 from pipelines.models.catalogue import WEIGHTS_FOLDER
 from pipelines.models.embedded import EmbeddedModel
 from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names
+from pipelines.training.features import orbit_feature
 from pipelines.training.orbits import Orbits, network_frames, open_orbits
 from pipelines.training.renders import RenderConfig
-from pipelines.video.autoencoder import orbit_from_frames
+from pipelines.video.autoencoder import frames_from_orbit, orbit_from_frames
 from threed.cameras import Cameras
 from threed.errors import ReconstructionError
 from threed.fit import FitConfig, fit
@@ -98,7 +99,7 @@ def main() -> None:
         clip, render = studio.draw(plain_prompt(name)), renders.get(name)
         row = Row(
             name=name,
-            rank=judge.rank(clip, name),
+            rank=judge.rank(orbit_feature(frames_from_orbit(clip)), name),
             clip=held_out_psnr(clip),
             render=None if render is None else held_out_psnr(render),
         )

@@ -29,7 +29,7 @@ TRAINING_MAY_IMPORT = {
     "einops",
     "jaxtyping",
     "safetensors",
-    "transformers",
+    "tokenizers",
 }
 # The one place that reads GLBs, and packs them for machines that have only the above.
 PACKS_MESHES = "pipelines.training.meshes"

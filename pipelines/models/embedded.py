@@ -156,11 +156,15 @@ class EmbeddedModel:
         cameras: Cameras,
         generator: torch.Generator,
         picture: Float[Tensor, "height width 4"] | None = None,
+        *,
+        framed: bool = False,
     ) -> Generator[SamplerStep, None, OrbitVideo]:
         """Yield each denoising step and return the clip that the given cameras see.
 
         A picture is what the first of them sees, which then stands at azimuth 0: nobody says how
-        the object in a picture stands in the world.
+        the object in a picture stands in the world. It is cut to the object, whose size in the
+        world nobody says either, and is enlarged as the renders are; or it is `framed`, the whole
+        frame of that camera.
 
         Raises:
             RequestError: The clip is longer than the model makes.
@@ -175,7 +179,7 @@ class EmbeddedModel:
         sigmas = shifted_sigmas(
             request.num_steps or self.settings.num_steps, shift=self.settings.shift
         )
-        given = None if picture is None else self._reference(picture, cameras, padded)
+        given = None if picture is None else self._reference(picture, cameras, padded, framed)
         velocity = self._velocity(request, padded, given)
         sampler = sample_heun if self.settings.sampler == "heun" else sample_euler
         steps = sampler(velocity, noise, sigmas)
@@ -228,13 +232,18 @@ class EmbeddedModel:
         return (1, len(cameras), channels, cameras.height // stride, cameras.width // stride)
 
     def _reference(
-        self, picture: Float[Tensor, "height width 4"], cameras: Cameras, padded: Cameras
+        self,
+        picture: Float[Tensor, "height width 4"],
+        cameras: Cameras,
+        padded: Cameras,
+        framed: bool,
     ) -> tuple[Tensor, Tensor]:
         """Return reference latents and mask of a clip whose first frame is given as a picture."""
         reference, mask = empty_reference(*self._latent_shape(padded))
         # What padding adds shows no more of the object.
         share = OUTLINE_SHARE * cameras.width / padded.width
-        frame = rearrange(frame_picture(picture, padded.width, share), "h w c -> 1 1 c h w")
+        frame = picture if framed else frame_picture(picture, padded.width, share)
+        frame = rearrange(frame, "h w c -> 1 1 c h w")
         channels = without_normals(torch.cat([2 * frame - 1, frame[:, :, :3]], dim=2))
         with torch.no_grad():
             reference[:, :1] = self.autoencoder.encode(channels.to(self.device)).cpu()

@@ -1,4 +1,4 @@
-"""python -m pipelines.training pack|render|autoencoder|transformer|export|evaluate: its steps."""
+"""python -m pipelines.training pack|render|autoencoder|transformer|export|evaluate|pictures."""
 
 import argparse
 import sys
@@ -91,10 +91,19 @@ def build_parser() -> argparse.ArgumentParser:
     score = commands.add_parser("evaluate", help="score the shipped model, write JSON and a sheet")
     score.add_argument("--model", type=Path, default=Path("assets/models/embedded"))
     score.add_argument("--names", type=int, default=200, help="known names to draw")
+    score.add_argument("--cost", action="store_true", help="measure the cost alone, anew")
     score.add_argument("--steps", type=int, default=None)
     score.add_argument("--guidance", type=float, default=None)
     score.add_argument("--seed", type=int, default=0)
     score.add_argument("--out", type=Path, default=Path("docs/evaluation"))
+
+    pictures = commands.add_parser("pictures", help="score orbits from pictures of unseen things")
+    pictures.add_argument("known", type=Path, help="packed meshes that the model was trained on")
+    pictures.add_argument("held_out", type=Path, help="packed meshes that it was not")
+    pictures.add_argument("--model", type=Path, default=Path("assets/models/embedded"))
+    pictures.add_argument("--count", type=int, default=40, help="about how many of the latter")
+    pictures.add_argument("--seed", type=int, default=0)
+    pictures.add_argument("--out", type=Path, default=Path("docs/evaluation"))
     return parser
 
 
@@ -268,7 +277,7 @@ def run_export(args: argparse.Namespace) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> None:
     """Score the model against its known names, and on colours and other words."""
-    from pipelines.training.evaluation import EvaluationConfig, evaluate
+    from pipelines.training.evaluation import EvaluationConfig, evaluate, measure_cost
 
     config = EvaluationConfig(
         num_names=args.names,
@@ -276,7 +285,20 @@ def run_evaluate(args: argparse.Namespace) -> None:
         guidance_scale=args.guidance,
         seed=args.seed,
     )
-    evaluate(args.model, config, args.out)
+    if args.cost:
+        print(measure_cost(args.model, config, args.out))
+    else:
+        evaluate(args.model, config, args.out)
+
+
+def run_pictures(args: argparse.Namespace) -> None:
+    """Score orbits that start from one picture."""
+    from pipelines.training.picture_scores import evaluate_pictures
+
+    report = evaluate_pictures(
+        args.model, args.known, args.held_out, args.count, args.out, seed=args.seed
+    )
+    print({key: value for key, value in report.items() if key != "objects"})
 
 
 def main() -> int:
@@ -289,6 +311,7 @@ def main() -> int:
         "transformer": run_transformer,
         "export": run_export,
         "evaluate": run_evaluate,
+        "pictures": run_pictures,
     }[args.command]
     try:
         run(args)

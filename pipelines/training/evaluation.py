@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
 
 from pipelines.english import plain_prompt
 from pipelines.models.embedded import EmbeddedModel
@@ -53,6 +55,27 @@ class PromptScore:
     """Words of the colours that cover a quarter of the object or more, the largest first."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What is kept of a clip: a whole one takes more memory than the model."""
+
+    feature: Float[Tensor, " feature"]
+    views: Float[Tensor, "view height width 3"]
+    """As people see them, at `SHEET_FRAMES`."""
+    colours: list[str]
+
+    @staticmethod
+    def of(orbit: OrbitVideo) -> "Drawing":
+        """Return what the scores and the sheets need of a clip."""
+        frames = frames_from_orbit(orbit)
+        pixels = (rearrange(frames, "f c h w -> f h w c") + 1) * 127.5
+        return Drawing(
+            feature=orbit_feature(frames),
+            views=display_frames(orbit)[list(SHEET_FRAMES)],
+            colours=dominant_colours(pixels.round().clamp(0, 255).to(torch.uint8)),
+        )
+
+
 class Judge:
     """Ranks clips against rendered truth.
 
@@ -73,9 +96,8 @@ class Judge:
         label_of_name = torch.tensor([self._label[name] for name in names])
         self._design_label = label_of_name[known["design_name"]]
 
-    def rank(self, orbit: OrbitVideo, name: str) -> int:
-        """Return the name's place among all known names, by likeness to the clip."""
-        feature = orbit_feature(frames_from_orbit(orbit))
+    def rank(self, feature: Float[Tensor, " feature"], name: str) -> int:
+        """Return the name's place among all known names, by likeness to the clip's feature."""
         return retrieval_rank(feature, self._features, self._design_label, self._label[name])
 
 
@@ -150,12 +172,7 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, dic
         "colours": _colour_scores(studio, judge, out),
         "paraphrases": _paraphrase_scores(studio, judge, out),
     }
-    report["cost"] = {
-        "load_seconds": load_seconds,
-        "median_seconds_to_preview": float(torch.tensor(studio.preview_seconds).median()),
-        "median_seconds_a_clip": float(torch.tensor(studio.seconds).median()),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    report["cost"] = _cost(load_seconds, studio)
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     summary = {
         part: {key: value for key, value in scores.items() if key != "prompts"}
@@ -165,22 +182,52 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, dic
     return report
 
 
+def measure_cost(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, float]:
+    """Measure the cost alone, on the config's names, and write it into the report that there is.
+
+    Raises:
+        ValueError: There is no report.
+    """
+    path = out / "report.json"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; evaluate without --cost first")
+    report = json.loads(path.read_text("utf-8"))
+    started = time.perf_counter()
+    model = EmbeddedModel.load(folder)
+    load_seconds = time.perf_counter() - started
+    studio = Studio(model, config)
+    for name in drawn_names(model, config):
+        studio.draw(plain_prompt(name))
+    report["cost"] = _cost(load_seconds, studio)
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    return report["cost"]
+
+
+def _cost(load_seconds: float, studio: Studio) -> dict[str, float]:
+    return {
+        "load_seconds": load_seconds,
+        "median_seconds_to_preview": float(torch.tensor(studio.preview_seconds).median()),
+        "median_seconds_a_clip": float(torch.tensor(studio.seconds).median()),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
 def _name_scores(names: list[str], studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
-    scores, orbits = _scored(studio, judge, [(plain_prompt(name), name) for name in names])
-    _write_sheet(orbits[:SHEET_CLIPS], out / "sheet.png")
-    failed = [o for o, s in zip(orbits, scores, strict=True) if s.rank > FAR_RANK]
+    scores, drawings = _scored(studio, judge, [(plain_prompt(name), name) for name in names])
+    _write_sheet(drawings[:SHEET_CLIPS], out / "sheet.png")
+    failed = [d for d, s in zip(drawings, scores, strict=True) if s.rank > FAR_RANK]
     _write_sheet(failed, out / "failures.png")
     # What chance gives: each clip under the next one's name.
-    others = zip(orbits, names[1:] + names[:1], strict=True)
-    baseline = _rank_counts([judge.rank(orbit, name) for orbit, name in others])
+    others = zip(drawings, names[1:] + names[:1], strict=True)
+    baseline = _rank_counts([judge.rank(drawing.feature, name) for drawing, name in others])
     return _ranks(scores) | {"baseline": baseline}
 
 
 def _colour_scores(studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
     prompts = colour_prompts()
-    scores, orbits = _scored(studio, judge, [(prompt, name) for prompt, name, _ in prompts])
-    _write_sheet(orbits, out / "colours.png")
-    plain = {name: _colours(studio.draw(plain_prompt(name))) for name in PAINTED}
+    scores, drawings = _scored(studio, judge, [(prompt, name) for prompt, name, _ in prompts])
+    _write_sheet(drawings, out / "colours.png")
+    plain = {name: Drawing.of(studio.draw(plain_prompt(name))).colours for name in PAINTED}
     asked = [colour for _, _, colour in prompts]
     return {
         "num_prompts": len(scores),
@@ -193,8 +240,8 @@ def _colour_scores(studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
 
 def _paraphrase_scores(studio: Studio, judge: Judge, out: Path) -> dict[str, Any]:
     prompts = list(PARAPHRASES.items())
-    scores, orbits = _scored(studio, judge, prompts)
-    _write_sheet(orbits, out / "paraphrases.png")
+    scores, drawings = _scored(studio, judge, prompts)
+    _write_sheet(drawings, out / "paraphrases.png")
     # What the network makes of the words as they are.
     as_typed, _ = _scored(studio.as_typed(), judge, prompts)
     return _ranks(scores) | {"baseline": _rank_counts([score.rank for score in as_typed])}
@@ -209,19 +256,19 @@ def drawn_names(model: EmbeddedModel, config: EvaluationConfig) -> list[str]:
 
 def _scored(
     studio: Studio, judge: Judge, prompts: list[tuple[str, str]]
-) -> tuple[list[PromptScore], list[OrbitVideo]]:
-    """Return the scores and the clips of prompts, each with the name that it means."""
-    orbits = [studio.draw(prompt) for prompt, _ in prompts]
+) -> tuple[list[PromptScore], list[Drawing]]:
+    """Return the scores of prompts, each with the name that it means, and what was drawn."""
+    drawings = [Drawing.of(studio.draw(prompt)) for prompt, _ in prompts]
     scores = [
-        PromptScore(prompt=prompt, name=name, rank=judge.rank(orbit, name), colours=_colours(orbit))
-        for (prompt, name), orbit in zip(prompts, orbits, strict=True)
+        PromptScore(
+            prompt=prompt,
+            name=name,
+            rank=judge.rank(drawing.feature, name),
+            colours=drawing.colours,
+        )
+        for (prompt, name), drawing in zip(prompts, drawings, strict=True)
     ]
-    return scores, orbits
-
-
-def _colours(orbit: OrbitVideo) -> list[str]:
-    frames = rearrange(frames_from_orbit(orbit), "f c h w -> f h w c")
-    return dominant_colours(((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+    return scores, drawings
 
 
 def _rank_counts(ranks: list[int]) -> dict[str, int]:
@@ -240,12 +287,12 @@ def _ranks(scores: list[PromptScore]) -> dict[str, Any]:
     }
 
 
-def _write_sheet(orbits: list[OrbitVideo], path: Path) -> None:
-    """Write some views of every orbit, a few orbits a row; no file for none."""
+def _write_sheet(drawings: list[Drawing], path: Path) -> None:
+    """Write some views of every clip, a few clips a row; no file for none."""
     path.unlink(missing_ok=True)
-    if not orbits:
+    if not drawings:
         return
-    views = torch.stack([display_frames(orbit)[list(SHEET_FRAMES)] for orbit in orbits])
+    views = torch.stack([drawing.views for drawing in drawings])
     missing = -len(views) % SHEET_COLUMNS
     views = torch.cat([views, torch.ones_like(views[:1]).expand(missing, -1, -1, -1, -1)])
     write_png(

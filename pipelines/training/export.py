@@ -33,9 +33,9 @@ SETTINGS = {
     "small": EmbeddedSettings(
         size=128,
         max_frames=48,
-        num_steps=12,
-        guidance_scale=3.0,
-        shift=1.0,
+        num_steps=8,
+        guidance_scale=2.5,
+        shift=3.0,
         sampler="euler",
         familiar_similarity=0.6,
     ),

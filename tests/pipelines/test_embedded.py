@@ -22,7 +22,7 @@ from pipelines.video.conditioning import (
 )
 from pipelines.video.dit import DiT, DiTConfig
 from pipelines.video.framing import frame_picture
-from pipelines.video.text import TEXT_WIDTH, TextEncoder
+from pipelines.video.text import TEXT_WIDTH, TextEncoder, _package_folder
 from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
 
@@ -278,6 +278,35 @@ def test_no_words_are_all_zero_and_words_have_unit_embeddings(text_encoder: Text
     assert int(embedding.tokens[1].any(dim=-1).sum()) == 3
     alone = text_encoder.encode(["a red chair"])
     assert_close(alone.tokens[0], embedding.tokens[1], atol=1e-4, rtol=1e-4)
+
+
+def test_the_sentence_encoder_says_what_the_library_it_stands_for_says(
+    text_encoder: TextEncoder,
+) -> None:
+    from transformers import BertModel, PreTrainedTokenizerFast
+
+    folder = _package_folder()
+    prompts = ["", "a red chair", "Ein Stuhl, naïve café 椅子 🪑", "very " * 200 + "long"]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]"
+    )
+    batch = tokenizer(
+        [prompt.lower() for prompt in prompts],
+        padding="longest",
+        truncation=True,
+        max_length=128,
+        return_tensors="pt",
+    )
+    model = BertModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    with torch.no_grad():
+        wanted = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).last_hidden_state
+        found = text_encoder.model(batch["input_ids"], batch["attention_mask"])
+    mask = batch["attention_mask"][..., None]
+    assert_close(found * mask, wanted * mask, atol=1e-4, rtol=1e-4)
+    ours = text_encoder.tokenizer.encode_batch([prompt.lower() for prompt in prompts])
+    assert [line.ids for line in ours] == batch["input_ids"].tolist()
 
 
 def test_damaged_text_weights_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from benchmarks.consistency import held_out_psnr
 from pipelines.models.catalogue import WEIGHTS_FOLDER
 from pipelines.training.captions import captions_for, with_article
 from pipelines.training.colours import NAMES
-from pipelines.training.evaluation import Judge
+from pipelines.training.evaluation import Drawing, Judge
 from pipelines.training.features import orbit_feature
 from pipelines.training.prompts import PAINTS, PARAPHRASES, colour_prompts
 from pipelines.video.autoencoder import frames_from_orbit
@@ -69,8 +69,9 @@ def test_a_clip_ranks_first_under_its_own_name_and_twins_share_a_place(tmp_path:
     )
     judge = Judge(tmp_path, names)
     assert judge.labels == ["green ball", "red ball"]
-    assert [judge.rank(ball("red ball"), name) for name in names] == [2, 2, 1]
-    assert [judge.rank(ball("lime"), name) for name in names] == [1, 1, 2]
+    red, lime = (Drawing.of(ball(name)).feature for name in ("red ball", "lime"))
+    assert [judge.rank(red, name) for name in names] == [2, 2, 1]
+    assert [judge.rank(lime, name) for name in names] == [1, 1, 2]
 
 
 def test_views_that_show_two_things_foretell_each_other_badly() -> None:
