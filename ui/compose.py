@@ -23,11 +23,11 @@ from ui.uploads import PICTURE_TITLE, file_title
 
 EXAMPLES = (
     "a snowy pine tree",
+    "a wooden chair",
+    "a purple sofa",
+    "a burger",
+    "a red van",
     "a ketchup bottle",
-    "a pink gem",
-    "a donut",
-    "a pie",
-    "a Christmas tree",
 )
 """Things that the embedded model draws well."""
 VARIATIONS = ("1", "4")
