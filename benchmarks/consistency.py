@@ -92,7 +92,8 @@ def main() -> None:
     renders = {}
     if arguments.truth is not None:
         render = RenderConfig(size=model.settings.size, num_orbits=1)
-        renders = default_orbits(open_orbits(arguments.truth, render, named=True), set(names))
+        orbits = open_orbits(arguments.truth, render, names=set(names))
+        renders = default_orbits(orbits, set(names))
     rows: list[Row] = []
     print(f"{'name':28s} {'rank':>5s} {'clip':>7s} {'render':>7s}")
     for name in names:

@@ -97,6 +97,7 @@ def open_orbits(
     *,
     limit: int | None = None,
     named: bool = False,
+    names: set[str] | None = None,
 ) -> Orbits:
     """Return the dataset of a rendered folder, which is as it is, or of a file of packed meshes.
 
@@ -106,6 +107,7 @@ def open_orbits(
         device: Where.
         limit: About how many of the meshes, evenly chosen; all if None.
         named: Whether the meshes without a name are left out.
+        names: All meshes but those of these names are left out; none if None.
 
     Raises:
         ValueError: The path is neither.
@@ -115,6 +117,7 @@ def open_orbits(
     if not path.is_file():
         raise ValueError(f"{path} is neither a folder of orbits nor a file of packed meshes")
     rows = [row for row in read_rows(path) if row.name or not named]
+    rows = [row for row in rows if names is None or row.name in names]
     every = 1 if limit is None else max(1, len(rows) // limit)
     ids = frozenset(row.id for row in rows[::every])
     return PackedMeshes(path=path, config=config, device=device, ids=ids)

@@ -148,6 +148,8 @@ def test_packed_meshes_are_drawn_as_the_folder_of_their_renders(tmp_path: Path) 
     named = open_orbits(tmp_path / "meshes.safetensors", config, named=True)
     assert [shard.object.tolist() for shard in named.shards()] == [[0, 0]]
     assert named.listing() == rows[:1]
+    same = open_orbits(tmp_path / "meshes.safetensors", config, names={rows[0].name})
+    assert same.listing() == rows[:1]
     few = open_orbits(tmp_path / "meshes.safetensors", config, limit=1)
     assert len(list(few.shards())) == 1
 
