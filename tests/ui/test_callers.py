@@ -25,7 +25,8 @@ def test_without_proxies_the_peer_counts_and_what_it_claims_does_not() -> None:
     assert name is not None
     assert callers.name(scope("203.113.1.1", "9.9.9.9")) == name
     assert callers.name(scope("203.113.1.2")) != name
-    assert "203" not in name
+    # Digits alone may stand in the hash by chance.
+    assert "203.113" not in name
     # Nobody who reads the store can tell whose it was, nor link it with another start's.
     assert Callers().name(scope("203.113.1.1")) != name
 
