@@ -155,9 +155,7 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, dic
         The report.
     """
     out.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
-    model = EmbeddedModel.load(folder)
-    load_seconds = time.perf_counter() - started
+    model, load_seconds = _loaded(folder)
     judge, studio = Judge(folder, model.known.names), Studio(model, config)
 
     report: dict[str, dict[str, Any]] = {
@@ -192,15 +190,19 @@ def measure_cost(folder: Path, config: EvaluationConfig, out: Path) -> dict[str,
     if not path.is_file():
         raise ValueError(f"{path} is missing; evaluate without --cost first")
     report = json.loads(path.read_text("utf-8"))
-    started = time.perf_counter()
-    model = EmbeddedModel.load(folder)
-    load_seconds = time.perf_counter() - started
+    model, load_seconds = _loaded(folder)
     studio = Studio(model, config)
     for name in drawn_names(model, config):
         studio.draw(plain_prompt(name))
     report["cost"] = _cost(load_seconds, studio)
     path.write_text(json.dumps(report, indent=1) + "\n")
     return report["cost"]
+
+
+def _loaded(folder: Path) -> tuple[EmbeddedModel, float]:
+    """Return the folder's model and the seconds that loading it took."""
+    started = time.perf_counter()
+    return EmbeddedModel.load(folder), time.perf_counter() - started
 
 
 def _cost(load_seconds: float, studio: Studio) -> dict[str, float]:
