@@ -78,6 +78,7 @@ def inputs(work: Workload, text_width: int) -> tuple[Tensor, Conditioning]:
         rays=plucker_rays(cameras, stride)[None].expand(2, -1, -1, -1, -1),
         reference=reference,
         reference_mask=mask,
+        guidance=torch.ones(2),
     )
     x = torch.randn(2, work.num_frames, channels, rows, rows, generator=generator)
     return x, cond

@@ -256,9 +256,14 @@ class EmbeddedModel:
         cameras: Cameras,
         given: tuple[Tensor, Tensor] | None = None,
     ) -> Velocity:
-        """Return the guided velocity; both conditions go through the network as one batch."""
+        """Return the guided velocity.
+
+        A network that has learnt this guidance gives it in one pass; else both conditions go
+        through as one batch.
+        """
         scale = request.guidance_scale
         scale = self.settings.guidance_scale if scale is None else scale
+        learnt = 1 <= scale <= self.transformer.config.max_guidance
         text = self.text_encoder.encode([self.drawn_as(request) or request.prompt])
         reference, mask = given or empty_reference(*self._latent_shape(cameras))
         cond = Conditioning(
@@ -267,11 +272,12 @@ class EmbeddedModel:
             rays=plucker_rays(cameras, self.autoencoder.config.stride)[None],
             reference=reference,
             reference_mask=mask,
+            guidance=torch.tensor([scale if learnt else 1.0]),
         ).to(self.device)
         if given is not None and not self.familiar(request.prompt):
             # A file's name, or a thing that the model has no notion of, would only mislead it.
             cond = cond.without_text()
-        guided = scale != 1.0
+        guided = not learnt
         if guided:
             cond = Conditioning.stack(cond, cond.null())
 

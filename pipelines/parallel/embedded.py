@@ -178,6 +178,7 @@ def _part_of(cond: Conditioning, frames: slice, with_text: bool) -> Conditioning
         rays=_sent(cond.rays[:, frames]),
         reference=_sent(cond.reference[:, frames]),
         reference_mask=_sent(cond.reference_mask[:, frames]),
+        guidance=_sent(cond.guidance),
     )
 
 

@@ -58,6 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     flow.add_argument("--out", type=Path, required=True, help="folder of the state and the log")
     flow.add_argument("--preset", default="nano", choices=PRESET_NAMES)
     flow.add_argument("--init", type=Path, help="weights to begin with, of the same preset")
+    flow.add_argument(
+        "--guidance-of",
+        type=Path,
+        metavar="WEIGHTS",
+        help="begin with these and learn to give in one pass what they give with guidance",
+    )
     flow.add_argument("--steps", type=int, default=20_000, help="steps in all")
     flow.add_argument("--minutes", type=float, help="end after these, in all, instead")
     flow.add_argument("--batch-frames", type=int, default=320)
@@ -191,6 +197,7 @@ def run_transformer(args: argparse.Namespace) -> None:
 
     from pipelines.training.bank import build_bank
     from pipelines.training.clips import ClipConfig
+    from pipelines.training.guidance import GuidanceTeacher, new_student
     from pipelines.training.orbits import open_orbits
     from pipelines.training.renders import RenderConfig
     from pipelines.training.samples import write_sample_sheet
@@ -218,9 +225,14 @@ def run_transformer(args: argparse.Namespace) -> None:
     seconds = time.monotonic() - begin
     print(f"{len(bank.latents)} orbits, {len(bank.texts)} captions: {seconds:.0f} s", flush=True)
     torch.manual_seed(args.seed)
-    transformer = load_transformer(args.init) if args.init else DiT(preset.transformer)
+    begun = args.guidance_of or args.init
+    transformer = load_transformer(begun) if begun else DiT(preset.transformer)
     if transformer.config != preset.transformer:
-        raise ValueError(f"--init {args.init} holds another network than preset {args.preset}")
+        raise ValueError(f"{begun} holds another network than preset {args.preset}")
+    teacher = None
+    if args.guidance_of:
+        teacher = GuidanceTeacher(transformer=transformer)
+        transformer = new_student(transformer)
     config = TransformerTraining(
         num_steps=args.steps,
         num_minutes=args.minutes,
@@ -234,6 +246,7 @@ def run_transformer(args: argparse.Namespace) -> None:
         config,
         ClipConfig(give_picture=args.pictures),
         args.out / "state.safetensors",
+        teacher=teacher,
         compile_model=args.device != "cpu" if args.compile is None else args.compile,
         seed=args.seed,
         device=args.device,

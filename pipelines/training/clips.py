@@ -129,4 +129,5 @@ def draw_batch(
         rays=rays,
         reference=reference,
         reference_mask=mask,
+        guidance=torch.ones(batch, device=device),
     )

@@ -117,6 +117,12 @@ def is_state(path: Path) -> bool:
         return "step" in file.keys()  # noqa: SIM118 (safe_open is no mapping)
 
 
+def learnt_guidance(path: Path) -> bool:
+    """Return whether a training state is of a network that is told its guidance."""
+    with safe_open(path, framework="pt") as file:
+        return any(name.startswith("weight/guidance_in.") for name in file.keys())  # noqa: SIM118
+
+
 def trapezoid(step: int, progress: float, warmup_steps: int, decay_share: float) -> float:
     """Return the learning rate's factor: a linear rise, a plateau, a linear fall to zero.
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pipelines.training.bank import LatentBank
 from pipelines.training.clips import ClipConfig, draw_batch, generator_on
-from pipelines.training.optimiser import Optimiser, is_state, trapezoid
+from pipelines.training.guidance import GuidanceTeacher, new_student
+from pipelines.training.optimiser import Optimiser, is_state, learnt_guidance, trapezoid
 from pipelines.video.checkpoint import load_transformer, save_model
 from pipelines.video.diffusion import add_noise
 from pipelines.video.dit import DiT, DiTConfig
@@ -73,6 +74,7 @@ def flow_loss(
     batch_frames: int,
     generator: torch.Generator,
     device: torch.device | str,
+    teacher: GuidanceTeacher | None = None,
 ) -> tuple[Tensor, int]:
     """Return one random batch's mean squared error, and its number of clips.
 
@@ -82,6 +84,8 @@ def flow_loss(
     3.1), far towards high noise: a clip's many views tell what they show through all but the
     strongest, and only there words and cameras must decide it. A tenth is drawn uniformly, so that
     both ends are seen.
+
+    A teacher's guided answers take the place of the clean clips, where there is one.
     """
     clean, cond = draw_batch(bank, clips, batch_frames, generator)
     clean, cond = clean.to(device), cond.to(device)
@@ -91,8 +95,11 @@ def flow_loss(
     sigma = torch.sigmoid(LOGIT_MEAN + LOGIT_SPREAD * torch.randn(len(clean), **there))
     chance, uniform = torch.rand(2, len(clean), **there)
     sigma = torch.where(chance < 0.1, uniform, sigma)
+    noisy = add_noise(clean, noise, sigma)
     with mixed_precision(device):
-        estimate = transformer(add_noise(clean, noise, sigma), sigma, cond)
+        if teacher is not None:
+            clean, cond = teacher.answer(noisy, sigma, cond, generator)
+        estimate = transformer(noisy, sigma, cond)
     # An error of the clean estimate is an error of velocity over sigma.
     level = sigma.clamp(min=LEAST_SIGMA)[:, None, None, None, None]
     error = ((estimate.float() - clean) / level).square()
@@ -109,12 +116,15 @@ def train_transformer(
     clips: ClipConfig,
     state: Path,
     *,
+    teacher: GuidanceTeacher | None = None,
     compile_model: bool = False,
     seed: int,
     device: torch.device | str = "cpu",
     save_seconds: float = 120.0,
 ) -> Iterator[FlowTrainStep]:
     """Train in place, yielding each step; goes on from `state` where that file exists.
+
+    With a teacher the network learns its guided answers, see `new_student`.
 
     Every step draws from a generator of its own, so that a resumed run sees the batches that an
     unbroken one would have seen. The state is saved every `save_seconds` and at the end.
@@ -126,8 +136,11 @@ def train_transformer(
     if state.exists():
         optimiser.load(state)
     saved = time.monotonic()
-    if compile_model:
-        _compile(transformer, device)
+    networks = [transformer]
+    if teacher is not None:
+        networks.append(teacher.transformer.to(device).eval())
+    for network in networks if compile_model else ():
+        _compile(network, device)
 
     def progress() -> float:
         if config.num_minutes is None:
@@ -138,7 +151,8 @@ def train_transformer(
         begin = time.monotonic()
         step = optimiser.step_count + 1
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        loss, count = flow_loss(transformer, bank, clips, config.batch_frames, generator, device)
+        frames = config.batch_frames
+        loss, count = flow_loss(transformer, bank, clips, frames, generator, device, teacher)
         loss.backward()
         optimiser.step(trapezoid(step, progress(), config.warmup_steps, config.decay_share))
         if step % SYNC_STEPS == 0:
@@ -178,7 +192,7 @@ def export_average(
 
     Args:
         state: Of the training, or a model file.
-        config: The network's.
+        config: The network's, before it learnt guidance.
         out: The file to write.
         earlier: Weights of the edition that the training began with.
         earlier_share: How much of these is mixed in.
@@ -188,26 +202,31 @@ def export_average(
     """
     if not 0 <= earlier_share <= 1:
         raise ValueError(f"earlier_share is {earlier_share}; it must lie in [0, 1]")
-    model = DiT(config)
-    weights = _averaged(state, model)
+    model = _averaged(state, config)
+    weights = model.state_dict()
     if earlier is not None:
-        old = _of_config(earlier, config)
+        old = _of_preset(earlier, model.config).state_dict()
         weights = {name: torch.lerp(new, old[name], earlier_share) for name, new in weights.items()}
     model.load_state_dict(weights)
     save_model(model, out)
 
 
-def _averaged(path: Path, model: DiT) -> dict[str, Tensor]:
-    """Return the weights of a state, through an optimiser of the model, or of a model file."""
-    if is_state(path):
-        optimiser = Optimiser(model, learning_rate=0.0, ema_decay=0.0)
-        optimiser.load(path)
-        return optimiser.averaged_state()
-    return _of_config(path, model.config)
+def _averaged(path: Path, config: DiTConfig) -> DiT:
+    """Return the network of a state's averaged weights, or of a model file."""
+    if not is_state(path):
+        learnt = load_transformer(path).config.max_guidance
+        return _of_preset(path, replace(config, max_guidance=learnt))
+    model = DiT(config)
+    if learnt_guidance(path):
+        model = new_student(model)
+    optimiser = Optimiser(model, learning_rate=0.0, ema_decay=0.0)
+    optimiser.load(path)
+    model.load_state_dict(optimiser.averaged_state())
+    return model
 
 
-def _of_config(path: Path, config: DiTConfig) -> dict[str, Tensor]:
-    before = load_transformer(path)
-    if before.config != config:
+def _of_preset(path: Path, config: DiTConfig) -> DiT:
+    model = load_transformer(path)
+    if model.config != config:
         raise ValueError(f"{path} holds another network than the preset")
-    return before.state_dict()
+    return model

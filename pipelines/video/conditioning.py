@@ -32,6 +32,9 @@ class Conditioning:
     """Clean latents of the given frames, zero elsewhere."""
     reference_mask: Float[Tensor, "batch frame 1 height width"]
     """1 on the given frames, `PICTURE_MASK` on a picture, 0 elsewhere."""
+    guidance: Float[Tensor, " batch"]
+    """How strongly the network shall lead away from the null condition by itself, 1 is not at all;
+    heard by networks that have learnt it (`DiTConfig.max_guidance`)."""
 
     def to(self, device: torch.device | str) -> "Conditioning":
         """Return the same conditions on a device."""

@@ -47,7 +47,7 @@ def velocity_from_denoised(
 def guide(
     cond: Float[Tensor, "batch *latent"],
     uncond: Float[Tensor, "batch *latent"],
-    guidance_scale: float,
+    guidance_scale: float | Tensor,
 ) -> Float[Tensor, "batch *latent"]:
     """Return the guided prediction; a scale of 1.0 is off.
 

@@ -49,6 +49,8 @@ class DiTConfig:
     num_heads: int
     mlp_ratio: float
     """Hidden width of a block's MLP over its width."""
+    max_guidance: float = 1.0
+    """The strongest guidance that it has learnt to give in one pass; 1 for none."""
 
     def __post_init__(self) -> None:
         for name in ("latent_channels", "patch_frames", "patch_size", "width", "depth"):
@@ -58,6 +60,8 @@ class DiTConfig:
             raise ValueError(
                 f"width {self.width} must divide into {self.num_heads} heads of even width"
             )
+        if self.max_guidance < 1:
+            raise ValueError(f"max_guidance is {self.max_guidance}; it must be at least 1")
 
     @property
     def input_channels(self) -> int:
@@ -110,6 +114,13 @@ class DiT(nn.Module):
         self.text_in = nn.Linear(config.text_width, config.width)
         self.pooled_in = nn.Linear(config.text_width, config.width)
         self.sigma_in = SigmaEmbedding(config.width)
+        if config.max_guidance > 1:
+            # As a network that was never told of guidance, at first.
+            self.guidance_in = nn.Sequential(
+                nn.Linear(1, config.width),
+                nn.SiLU(),
+                zero_init(nn.Linear(config.width, config.width)),
+            )
         self.blocks = nn.ModuleList(
             DiTBlock(config.width, config.num_heads, config.mlp_ratio) for _ in range(config.depth)
         )
@@ -152,6 +163,8 @@ class DiT(nn.Module):
         # A unit vector's entries are tiny; of unit root mean square they are heard from the start.
         pooled = cond.pooled * config.text_width**0.5
         steer = self.sigma_in(sigma) + self.pooled_in(pooled)
+        if config.max_guidance > 1:
+            steer = steer + self.guidance_in(cond.guidance[:, None] - 1)
         first = first_frame // config.patch_frames
         positions = token_positions(text.shape[1], grid, x.device, first)
         rope = rope_angles(positions, config.width // config.num_heads)

@@ -13,6 +13,7 @@ from pipelines.models.embedded import EmbeddedModel, EmbeddedSettings
 from pipelines.models.known_names import KnownNames
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
+from pipelines.training.guidance import new_student
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig, fit_linear
 from pipelines.video.conditioning import (
     PICTURE_MASK,
@@ -25,6 +26,7 @@ from pipelines.video.framing import frame_picture
 from pipelines.video.text import TEXT_WIDTH, TextEncoder, _package_folder
 from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
+from threed.progress import finish
 
 SETTINGS = EmbeddedSettings(
     size=32,
@@ -88,6 +90,26 @@ def sample(model: EmbeddedModel, request: GenerationRequest, seed: int = 0) -> O
 
 def test_it_is_a_video_model(model: EmbeddedModel) -> None:
     assert isinstance(model, VideoModel) and model.abilities.sizes == (32,)
+
+
+def test_guidance_that_the_network_learnt_takes_one_pass_and_other_guidance_two(
+    model: EmbeddedModel,
+) -> None:
+    student = EmbeddedModel(
+        new_student(model.transformer, max_guidance=3.0),
+        model.autoencoder,
+        model.text_encoder,
+        model.settings,
+        model.known,
+    )
+
+    def drawn(by: EmbeddedModel, scale: float) -> torch.Tensor:
+        asked = GenerationRequest(prompt="apple", num_frames=8, guidance_scale=scale)
+        return finish(by.sample(asked, torch.Generator().manual_seed(0))).albedo
+
+    assert_close(drawn(student, 3.0), drawn(model, 1.0), atol=1e-5, rtol=1e-5)
+    assert_close(drawn(student, 3.5), drawn(model, 3.5), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(drawn(model, 3.0), drawn(model, 1.0), atol=1e-3)
 
 
 def test_the_same_seed_makes_the_same_frames_whatever_ran_before(model: EmbeddedModel) -> None:

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from pipelines.training.bank import LatentBank, build_bank
-from pipelines.training.clips import ClipConfig, draw_batch
+from pipelines.training.bank import build_bank
+from pipelines.training.clips import draw_batch
 from pipelines.training.colours import NAMES
 from pipelines.training.features import (
     feature_distance,
@@ -33,48 +33,11 @@ from pipelines.training.transformer import (
 from pipelines.training.vocabulary import SYNONYMS
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
 from pipelines.video.checkpoint import load_transformer, save_model
-from pipelines.video.conditioning import PICTURE_MASK, RAY_CHANNELS
-from pipelines.video.dit import DiT, DiTConfig
+from pipelines.video.conditioning import PICTURE_MASK
+from pipelines.video.dit import DiT
 from pipelines.video.text import TextEncoder
+from tests.pipelines.training.small_bank import CLIPS, CONFIG, make_bank
 from threed.cameras import orbit_cameras
-
-CONFIG = DiTConfig(
-    latent_channels=4,
-    ray_channels=RAY_CHANNELS,
-    text_width=8,
-    patch_frames=2,
-    patch_size=2,
-    width=16,
-    depth=1,
-    num_heads=2,
-    mlp_ratio=2.0,
-)
-CLIPS = ClipConfig(lengths=(4, 8), shares=(0.5, 0.5), give_picture=0.0)
-
-
-def make_bank() -> LatentBank:
-    """Return a bank whose latents tell their orbit (channel 0) and frame (channel 1)."""
-    generator = torch.Generator().manual_seed(0)
-    latents = torch.randn(5, 8, 4, 4, 4, generator=generator)
-    latents[:, :, 0] = torch.arange(5.0)[:, None, None, None]
-    latents[:, :, 1] = torch.arange(8.0)[:, None, None]
-    return LatentBank(
-        latents=latents.half(),
-        rays=torch.randn(5, 8, RAY_CHANNELS, 4, 4, generator=generator).half(),
-        azimuth=torch.zeros(5, 8),
-        captions=torch.arange(10).view(5, 2),
-        # The last orbit is of a thing without a name.
-        named=torch.arange(4),
-        default=torch.tensor([0, 3]),
-        painted=torch.tensor([1, 3]),
-        tokens=torch.randn(10, 3, 8, generator=generator).half(),
-        pooled=torch.randn(10, 8, generator=generator).half(),
-        texts=[f"thing {i}" for i in range(10)],
-        channel_weight=torch.tensor([2.0, 0.0, 1.0, 1.0]),
-        autoencoder=Autoencoder(
-            AutoencoderConfig(latent_channels=4, stride=1, width=8, depth=1, pixel_width=4)
-        ),
-    )
 
 
 def test_clips_run_through_one_orbit_at_one_spacing_under_its_own_caption() -> None:

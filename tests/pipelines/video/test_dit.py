@@ -41,13 +41,14 @@ def make_cond(batch: int, num_frames: int, rows: int, generator: torch.Generator
         rays=plucker_rays(cameras, 8)[None],
         reference=reference,
         reference_mask=mask,
+        guidance=torch.ones(batch),
     )
 
 
-def filled_dit() -> DiT:
+def filled_dit(max_guidance: float = 1.0) -> DiT:
     """Return a small transformer whose zero-initialised layers hold something."""
     torch.manual_seed(0)
-    model = DiT(CONFIG)
+    model = DiT(replace(CONFIG, max_guidance=max_guidance))
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -114,15 +115,18 @@ def test_a_clips_estimate_does_not_depend_on_its_batch() -> None:
             pooled=cond.pooled[1:2],
             reference=cond.reference[1:2],
             reference_mask=cond.reference_mask[1:2],
+            guidance=cond.guidance[1:2],
         ),
     )
     assert_close(together[1:2], alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("field", ["text", "pooled", "rays", "reference", "reference_mask"])
+@pytest.mark.parametrize(
+    "field", ["text", "pooled", "rays", "reference", "reference_mask", "guidance"]
+)
 def test_every_condition_is_heard(field: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    model, cond = filled_dit(), make_cond(1, 4, 4, generator)
+    model, cond = filled_dit(max_guidance=3.0), make_cond(1, 4, 4, generator)
     x, sigma = torch.randn(1, 4, 4, 4, 4, generator=generator), torch.tensor([0.5])
     changed = replace(cond, **{field: getattr(cond, field) + 0.5})
     assert not torch.allclose(model(x, sigma, cond), model(x, sigma, changed), atol=1e-4)
