@@ -1,6 +1,7 @@
-"""Adam."""
+"""Adam, and a gradient smeared out for it."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 BETAS = (0.9, 0.99)
@@ -32,3 +33,30 @@ class Adam:
                 scale = (square * square_scale).sqrt_().add_(self.floor)
                 parameter.addcdiv_(mean, scale, value=-rate * mean_scale)
                 parameter.grad = None
+
+
+def spread(
+    grid: Float[Tensor, "depth height width"], width: int
+) -> Float[Tensor, "depth height width"]:
+    """Return a grid's running means along each axis, `width` vertices to either side, twice.
+
+    A step along so smooth a gradient moves whole walls at once. Without, a hollow that the hull
+    fills is dug out in terraces, each of which has the right normals and is hard to leave.
+    """
+    for _ in range(2):
+        for axis in range(3):
+            grid = _running_mean(grid, width, axis)
+    return grid
+
+
+def _running_mean(grid: Tensor, width: int, axis: int) -> Tensor:
+    """Return the mean of `width` values to either side along an axis, zeros outside.
+
+    A few sums of shifted grids; torch's pooling in three dimensions takes several times as long.
+    """
+    count = grid.shape[axis]
+    total = grid.clone()
+    for shift in range(1, min(width, count - 1) + 1):
+        total.narrow(axis, shift, count - shift).add_(grid.narrow(axis, 0, count - shift))
+        total.narrow(axis, 0, count - shift).add_(grid.narrow(axis, shift, count - shift))
+    return total.div_(2 * width + 1)

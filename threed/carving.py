@@ -48,8 +48,10 @@ class CarvingConfig:
             )
 
 
-def carve_hollows(field: Field, orbit: OrbitVideo, config: CarvingConfig) -> int:
-    """Take away what the views disagree about and return how many vertices that were.
+def carve_hollows(
+    field: Field, orbit: OrbitVideo, config: CarvingConfig
+) -> Bool[Tensor, "depth height width"]:
+    """Take away what the views disagree about and return which vertices that were.
 
     Nothing goes where the views are fewer than the config asks for, or go on to disagree
     about what is left.
@@ -60,14 +62,15 @@ def carve_hollows(field: Field, orbit: OrbitVideo, config: CarvingConfig) -> int
         config: When they disagree.
     """
     hull = field.distance.detach() < 0
+    nothing = torch.zeros_like(hull)
     if orbit.num_frames < config.min_views:
-        return 0
+        return nothing
     inside, looks, in_doubt = hull.clone(), _looks(orbit), 1.0
     for _ in range(config.max_layers):
         surface = inside & ~_eroded(inside)
         index = surface.nonzero()
         points = field.lower + field.voxel * index.flip(-1)
-        normals = _outward(inside)[:, surface].T
+        normals = outward(inside)[:, surface].T
         wrong = _in_doubt(points, normals, orbit, looks, float(field.voxel), config)
         in_doubt = float(wrong.float().mean())
         doubt = torch.zeros(inside.shape, device=inside.device)
@@ -80,18 +83,25 @@ def carve_hollows(field: Field, orbit: OrbitVideo, config: CarvingConfig) -> int
     taken = hull & ~inside
     # Frames that a model made may show no solid thing at all; then the hull is the better start.
     if not bool(taken.any()) or not bool(inside.any()) or in_doubt > config.max_doubt:
-        return 0
-    # Only about what was taken: elsewhere the distance is finer than its sign.
-    near = F.max_pool3d(taken.float()[None, None], 7, 1, 3)[0, 0] > 0
-    moved = torch.maximum(field.distance.detach(), distance_to_surface(inside))
-    distance = torch.where(near, moved, field.distance.detach())
+        return nothing
+    take_away(field, taken)
+    return taken
+
+
+def take_away(field: Field, gone: Bool[Tensor, "depth height width"]) -> None:
+    """Make the field's solid end where `gone` begins."""
+    before = field.distance.detach()
+    # Only about what goes: elsewhere the distance is finer than its sign.
+    near = F.max_pool3d(gone.float()[None, None], 7, 1, 3)[0, 0] > 0
+    moved = torch.maximum(before, distance_to_surface((before < 0) & ~gone))
     with torch.no_grad():
-        field.distance.copy_(close_border(redistance(distance)))
-    return int(taken.sum())
+        field.distance.copy_(close_border(redistance(torch.where(near, moved, before))))
 
 
-def _outward(inside: Tensor) -> Tensor:
-    """Return unit outward normals everywhere, of the occupancy's blur."""
+def outward(
+    inside: Bool[Tensor, "depth height width"],
+) -> Float[Tensor, "3 depth height width"]:
+    """Return unit outward normals (x, y, z) everywhere, of the occupancy's blur."""
     blurred = inside.float()[None, None]
     for _ in range(3):
         blurred = F.avg_pool3d(F.pad(blurred, [1] * 6), 3, 1)

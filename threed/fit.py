@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from threed.adam import Adam
+from threed.adam import Adam, spread
 from threed.carving import CarvingConfig, carve_hollows
 from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
+from threed.hollows import HollowConfig, dug_to_walls, truer
 from threed.hull import ADVICE, HullConfig, close_border, finer, hull_field, redistance
 from threed.losses import LossConfig, loss_for, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
@@ -82,6 +84,8 @@ class FitConfig:
     """How far the distance's gradient is smeared out at the start, voxels; none from half way."""
     carving: CarvingConfig | None = dataclass_field(default_factory=CarvingConfig)
     """How hollows are dug that no silhouette shows; None leaves them to the descent."""
+    hollows: HollowConfig | None = dataclass_field(default_factory=HollowConfig)
+    """How what was carved from above is dug on; None leaves it at the carving."""
     loss: LossConfig | None = None
     """The loss's weights; None chooses them by where the video comes from."""
     flat_underside: bool = True
@@ -115,22 +119,51 @@ def fit(
             "the video is a clip that no rigid object explains; make an orbit instead"
         )
     num_levels = len(config.level_shares)
-    field = hull_field(orbit, config.hull, generator, coarseness=2 ** (num_levels - 1))
-    if config.carving is not None:
-        # Hollows are large things, dug where voxels are few.
-        carve_hollows(field, orbit, config.carving)
+    # Hollows are large things, dug where voxels are few.
+    starts = _starts(orbit, config, generator, coarseness=2 ** (num_levels - 1))
     wanted = ray_targets(orbit, shaded=orbit.normals is None)
-    first = 0
-    for level in range(num_levels):
-        if level > 0:
-            field = finer(field, orbit, config.hull)
-        targets = cull(field, wanted)
-        last = round(sum(config.level_shares[: level + 1]) * config.num_steps)
-        yield from descend(field, [targets], orbit, config, generator, range(first, last))
-        if config.flat_underside:
-            flatten_underside(field, orbit, config.up)
-        first = last
+    bounds = [round(sum(config.level_shares[:n]) * config.num_steps) for n in range(num_levels + 1)]
+    extra = (len(starts) - 1) * bounds[1]
+    done = 0
+    for level, (first, last) in enumerate(pairwise(bounds)):
+        ends: list[Field] = []
+        for field in starts:
+            targets = cull(field, wanted)
+            steps = descend(field, [targets], orbit, config, generator, range(first, last))
+            try:
+                for record in steps:
+                    yield replace(record, step=done, num_steps=config.num_steps + extra)
+                    done += 1
+            except ReconstructionError:
+                # What was emptied may leave nothing; the carved hull must not.
+                if not ends:
+                    raise
+                continue
+            if config.flat_underside:
+                flatten_underside(field, orbit, config.up)
+            ends.append(field)
+        if config.hollows is not None and len(ends) > 1:
+            field = truer(*ends, orbit, config.hollows)
+        else:
+            field = ends[0]
+        if level + 1 < num_levels:
+            starts = [finer(field, orbit, config.hull)]
     return field
+
+
+def _starts(
+    orbit: OrbitVideo, config: FitConfig, generator: torch.Generator, coarseness: int
+) -> list[Field]:
+    """Return the carved hull, and beside it the one dug on to walls where it opens upwards."""
+    field = hull_field(orbit, config.hull, generator, coarseness)
+    if config.carving is None:
+        return [field]
+    hull = field.distance.detach() < 0
+    taken = carve_hollows(field, orbit, config.carving)
+    if config.hollows is None:
+        return [field]
+    deeper = dug_to_walls(field, hull, taken, config.hollows, config.up)
+    return [field] if deeper is None else [field, deeper]
 
 
 def descend(
@@ -237,33 +270,6 @@ def _anneal(ends: tuple[float, float], progress: float) -> float:
 def _refresh(field: Field) -> None:
     with torch.no_grad():
         field.distance.copy_(close_border(redistance(field.distance)))
-
-
-def spread(
-    grid: Float[Tensor, "depth height width"], width: int
-) -> Float[Tensor, "depth height width"]:
-    """Return a grid's running means along each axis, `width` vertices to either side, twice.
-
-    A step along so smooth a gradient moves whole walls at once. Without, a hollow that the hull
-    fills is dug out in terraces, each of which has the right normals and is hard to leave.
-    """
-    for _ in range(2):
-        for axis in range(3):
-            grid = _running_mean(grid, width, axis)
-    return grid
-
-
-def _running_mean(grid: Tensor, width: int, axis: int) -> Tensor:
-    """Return the mean of `width` values to either side along an axis, zeros outside.
-
-    A few sums of shifted grids; torch's pooling in three dimensions takes several times as long.
-    """
-    count = grid.shape[axis]
-    total = grid.clone()
-    for shift in range(1, min(width, count - 1) + 1):
-        total.narrow(axis, shift, count - shift).add_(grid.narrow(axis, 0, count - shift))
-        total.narrow(axis, 0, count - shift).add_(grid.narrow(axis, shift, count - shift))
-    return total.div_(2 * width + 1)
 
 
 def _light(field: Field, band: Band, batches: list[Batch], sharpness: float) -> Light | None:

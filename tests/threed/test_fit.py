@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from tests.threed.test_hull import sphere_orbit
-from threed.adam import BETAS, Adam
+from threed.adam import BETAS, Adam, spread
 from threed.errors import ReconstructionError
 from threed.field import Field
-from threed.fit import FitConfig, FitStep, fit, flatten_underside, spread
+from threed.fit import FitConfig, FitStep, fit, flatten_underside
 from threed.hull import HullConfig, hull_field
 from threed.losses import LossConfig, loss_for
 from threed.metrics import psnr_in_box

@@ -1,0 +1,130 @@
+"""Laws of digging a hollow on to walls."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.threed.solids import Solid, ball, photograph
+from tests.threed.test_carving import bowl, hull_of, inside, places, tiles
+from threed.carving import take_away
+from threed.errors import ReconstructionError
+from threed.field import Field
+from threed.fit import FitConfig, descend, fit
+from threed.hollows import HollowConfig, dug_to_walls, truer
+from threed.orbit import OrbitVideo
+from threed.progress import finish
+from threed.targets import cull, ray_targets
+
+CONFIG = HollowConfig()
+
+
+@pytest.fixture(scope="module")
+def bowls_orbit() -> OrbitVideo:
+    return photograph(Solid(distance=bowl, colour=tiles), size=64, num_frames=16, elevation=0.45)
+
+
+def carved(orbit: OrbitVideo, where: Tensor) -> tuple[Field, Tensor, Tensor]:
+    """Return the hull without what lies in `where`, the whole hull, and what was taken."""
+    field = hull_of(orbit)
+    hull = inside(field)
+    take_away(field, hull & where)
+    return field, hull, hull & where
+
+
+def test_a_vessel_opened_from_above_is_emptied_down_to_its_walls(bowls_orbit: OrbitVideo) -> None:
+    at = places(hull_of(bowls_orbit))
+    truth = bowl(at)
+    # Carving came half way down.
+    field, hull, taken = carved(bowls_orbit, (truth > 0.04) & (at[..., 1] > -0.05))
+    before = inside(field).clone()
+    emptied = dug_to_walls(field, hull, taken, CONFIG)
+    assert emptied is not None and torch.equal(inside(field), before)
+    hollow = hull & (truth > 0.06)
+    assert float((hollow & before).sum() / hollow.sum()) > 0.15
+    # The bowl's own wall is as thick as eight of these voxels at its foot: all above it goes.
+    assert float((hollow & inside(emptied)).sum() / hollow.sum()) < 0.05
+    # A wall as thick as asked is left all round, so that nothing outside opened up.
+    outer = hull & ~(torch.nn.functional.avg_pool3d(hull.float()[None, None], 3, 1, 1)[0, 0] > 0.99)
+    low = outer & (at[..., 1] < 0.0)
+    assert float(inside(emptied)[low].float().mean()) > 0.99
+
+
+@pytest.mark.parametrize("side", ["below", "beside", "small", "within"])
+def test_what_carving_took_elsewhere_is_no_vessels(bowls_orbit: OrbitVideo, side: str) -> None:
+    at = places(hull_of(bowls_orbit))
+    where = {
+        "below": at[..., 1] < -0.55,
+        "beside": at[..., 0] > 0.35,
+        "small": (at - torch.tensor([0.0, 0.2, 0.0])).norm(dim=-1) < 0.12,
+        "within": (at - torch.tensor([0.0, -0.2, 0.0])).norm(dim=-1) < 0.25,
+    }[side]
+    assert dug_to_walls(*carved(bowls_orbit, where), CONFIG) is None
+
+
+def test_the_axis_that_points_up_decides_what_opens_upwards(bowls_orbit: OrbitVideo) -> None:
+    at = places(hull_of(bowls_orbit))
+    for_y = carved(bowls_orbit, at[..., 1] > 0.0)
+    assert dug_to_walls(*for_y, CONFIG, up="y") is not None
+    assert dug_to_walls(*for_y, CONFIG, up="z") is None
+
+
+def test_the_carved_field_is_kept_unless_the_emptied_one_is_clearly_better() -> None:
+    orbit = photograph(Solid(distance=ball(0.6), colour=tiles), size=64)
+    good = hull_of(orbit)
+    # As the views see it, but where a piece is missing that the views see.
+    for _ in descend(
+        good,
+        [cull(good, ray_targets(orbit, shaded=True))],
+        orbit,
+        FitConfig(num_steps=60, rays_a_step=2048),
+        torch.Generator().manual_seed(0),
+        range(60),
+    ):
+        pass
+    bad = deepcopy(good)
+    take_away(bad, inside(bad) & (places(bad)[..., 2] > 0.3))
+    assert truer(good, good, orbit, CONFIG) is good
+    assert truer(good, bad, orbit, CONFIG) is good
+    assert truer(bad, good, orbit, CONFIG) is good
+    assert truer(bad, good, orbit, replace(CONFIG, margin_db=100.0)) is bad
+
+
+def test_a_fit_finds_a_deeper_bowl_and_counts_the_steps_that_it_takes_to(
+    bowls_orbit: OrbitVideo,
+) -> None:
+    config = FitConfig(num_steps=120, rays_a_step=2048)
+
+    def hollow_left(config: FitConfig) -> tuple[float, list[int], set[int]]:
+        steps, numbers, totals = fit(bowls_orbit, config, torch.Generator().manual_seed(0)), [], []
+        while True:
+            try:
+                record = next(steps)
+            except StopIteration as stop:
+                field = stop.value
+                break
+            numbers.append(record.step)
+            totals.append(record.num_steps)
+        grid = torch.stack(torch.meshgrid(*[torch.linspace(-0.7, 0.2, 40)] * 3, indexing="ij"), -1)
+        points = grid[bowl(grid) > 0.05]
+        points = points[(points - torch.tensor([0.0, -0.2, 0.0])).norm(dim=-1) < 0.7]
+        left = (field.signed_distance(points) < 0).float().mean()
+        return float(left), numbers, set(totals)
+
+    alone, numbers, totals = hollow_left(replace(config, hollows=None))
+    assert numbers == list(range(120)) and totals == {120}
+    deeper, numbers, totals = hollow_left(config)
+    assert len(totals) == 1 and numbers == list(range(*totals)) and len(numbers) > 120
+    assert deeper < 0.6 * alone
+
+
+def test_a_hollow_that_leaves_nothing_leaves_the_carved_hull(bowls_orbit: OrbitVideo) -> None:
+    """A wall thinner than a voxel is no wall."""
+    config = FitConfig(num_steps=40, rays_a_step=1024, hollows=HollowConfig(wall=0.1))
+    field = finish(fit(bowls_orbit, config, torch.Generator().manual_seed(0)))
+    assert bool((field.distance < 0).any())
+    nothing = replace(bowls_orbit, kind="clip")
+    with pytest.raises(ReconstructionError):
+        finish(fit(nothing, config, torch.Generator().manual_seed(0)))

@@ -1,0 +1,115 @@
+"""Hollows dug on to walls of even thickness, where carving has opened them from above.
+
+Carving stops where the colours inside a hollow look alike, and the descent moves a floor that it
+finds too high by little: what the views see there fits it nearly as well. A floor that lies too
+deep it lifts without trouble. So a thing that carving has opened from above is taken for a vessel,
+emptied, and left to the descent beside the carved one; who explains the frames better is kept.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from threed.carving import outward, take_away
+from threed.dataset import Up
+from threed.field import Field
+from threed.orbit import OrbitVideo
+from threed.render import render_views, surface_points
+
+# The air so many voxels about the opening is beside no wall.
+RIM = 2
+# How far apart surfaces must lie to be compared, voxels, and from the silhouette, pixels.
+APART = 1.5
+EDGE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class HollowConfig:
+    """When and how a hollow is dug on."""
+
+    wall: float = 3.5
+    """Thickness of the walls that are left, voxels: thinner than most, for the descent fills."""
+    least_share: float = 0.02
+    """Share of the hull that carving must have taken."""
+    least_rise: float = 0.8
+    """Mean cosine between up and the hull's normals over the opening: vessels open upwards, while
+    what carving takes from a side is often its own mistake. Seen from one height alone, the hull
+    over an opening is a cone as steep as the cameras stand high."""
+    margin_db: float = 1.5
+    """How much better the emptied thing must explain the frames where the surfaces differ, dB."""
+
+    def __post_init__(self) -> None:
+        if self.wall <= 0:
+            raise ValueError(f"wall is {self.wall}; it must be positive")
+        if not 0 < self.least_share < 1:
+            raise ValueError(f"least_share is {self.least_share}; it must lie in (0, 1)")
+
+
+def dug_to_walls(
+    field: Field,
+    hull: Bool[Tensor, "depth height width"],
+    taken: Bool[Tensor, "depth height width"],
+    config: HollowConfig,
+    up: Up = "y",
+) -> Field | None:
+    """Return a copy of a carved field that is empty but for walls; None where it is no vessel.
+
+    Args:
+        field: The carved hull.
+        hull: Which of its vertices were inside before.
+        taken: Which of these were carved away.
+        config: What counts as a vessel, and how thick its walls are.
+        up: The axis that points up.
+    """
+    if int(taken.sum()) < config.least_share * int(hull.sum()):
+        return None
+    largest = _largest_part(np.asarray(taken.cpu()))
+    solid = np.asarray(hull.cpu())
+    inner = np.asarray(ndimage.binary_erosion(solid))
+    opening = torch.from_numpy(largest & solid & ~inner).to(hull.device)  # pyright: ignore[reportOperatorIssue]
+    rise = outward(hull)[1 if up == "y" else 2][opening]
+    # A hollow wholly inside is a mistake, too.
+    if len(rise) == 0 or float(rise.mean()) < config.least_rise:
+        return None
+    rim = _widened(largest) & solid
+    no_wall = np.asarray(solid | _widened(rim))
+    deep = solid & (ndimage.distance_transform_edt(no_wall) > config.wall)  # pyright: ignore[reportOperatorIssue]
+    reached, _ = ndimage.label(deep | largest)  # pyright: ignore[reportGeneralTypeIssues]
+    hollow = reached == reached[largest][0]
+    emptied = deepcopy(field)
+    take_away(emptied, torch.from_numpy(hollow).to(hull.device))
+    return emptied
+
+
+def _largest_part(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    parts, _ = ndimage.label(mask)  # pyright: ignore[reportGeneralTypeIssues]
+    return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+
+
+def _widened(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    return np.asarray(ndimage.binary_dilation(mask, iterations=RIM))
+
+
+def truer(first: Field, second: Field, orbit: OrbitVideo, config: HollowConfig) -> Field:
+    """Return the first field, or the second where it explains the frames clearly better.
+
+    Only pixels well inside the object are asked at which the surfaces lie apart: silhouettes are
+    blurred while voxels are large, and would drown the rest.
+    """
+    core = -F.max_pool2d(-orbit.alpha[:, None], 2 * EDGE + 1, 1, EDGE)[:, 0] > 0.95
+    surfaces = [surface_points(field, orbit.cameras) for field in (first, second)]
+    way = (surfaces[0].points - surfaces[1].points).norm(dim=-1)
+    asked = core & surfaces[0].hit & surfaces[1].hit & (way > APART * first.voxel)
+    if not bool(asked.any()):
+        return first
+    errors = [
+        float((render_views(field, orbit.cameras).albedo - orbit.albedo)[asked].square().sum())
+        for field in (first, second)
+    ]
+    return second if errors[1] * 10 ** (config.margin_db / 10) < errors[0] else first
