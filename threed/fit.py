@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Generator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from threed.carving import CarvingConfig, carve_hollows
 from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
-from threed.hollows import HollowConfig, dug_to_walls, truer
+from threed.hollows import HollowConfig, empty_to_walls, opens_upwards, truer
 from threed.hull import ADVICE, HullConfig, close_border, finer, hull_field, redistance
 from threed.losses import LossConfig, loss_for, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
@@ -119,51 +119,41 @@ def fit(
             "the video is a clip that no rigid object explains; make an orbit instead"
         )
     num_levels = len(config.level_shares)
+    field = hull_field(orbit, config.hull, generator, coarseness=2 ** (num_levels - 1))
     # Hollows are large things, dug where voxels are few.
-    starts = _starts(orbit, config, generator, coarseness=2 ** (num_levels - 1))
+    hull = field.distance.detach() < 0
+    taken = torch.zeros_like(hull)
+    if config.carving is not None:
+        taken = carve_hollows(field, orbit, config.carving)
+    hollows = config.hollows
+    if hollows is not None and not opens_upwards(hull, taken, hollows, config.up):
+        hollows = None
     wanted = ray_targets(orbit, shaded=orbit.normals is None)
     bounds = [round(sum(config.level_shares[:n]) * config.num_steps) for n in range(num_levels + 1)]
-    extra = (len(starts) - 1) * bounds[1]
-    done = 0
-    for level, (first, last) in enumerate(pairwise(bounds)):
-        ends: list[Field] = []
-        for field in starts:
-            targets = cull(field, wanted)
-            steps = descend(field, [targets], orbit, config, generator, range(first, last))
-            try:
-                for record in steps:
-                    yield replace(record, step=done, num_steps=config.num_steps + extra)
-                    done += 1
-            except ReconstructionError:
-                # What was emptied may leave nothing; the carved hull must not.
-                if not ends:
-                    raise
-                continue
-            if config.flat_underside:
-                flatten_underside(field, orbit, config.up)
-            ends.append(field)
-        if config.hollows is not None and len(ends) > 1:
-            field = truer(*ends, orbit, config.hollows)
-        else:
-            field = ends[0]
-        if level + 1 < num_levels:
-            starts = [finer(field, orbit, config.hull)]
+    again = 0 if hollows is None else bounds[1]
+
+    def level_steps(field: Field, level: int, done: int) -> Generator[FitStep, None, None]:
+        targets, steps = cull(field, wanted), range(*bounds[level : level + 2])
+        for record in descend(field, [targets], orbit, config, generator, steps):
+            step = done + record.step - steps.start
+            yield replace(record, step=step, num_steps=config.num_steps + again)
+        if config.flat_underside:
+            flatten_underside(field, orbit, config.up)
+
+    yield from level_steps(field, 0, 0)
+    if hollows is not None:
+        emptied = deepcopy(field)
+        empty_to_walls(emptied, hull, taken, hollows, config.up)
+        try:
+            yield from level_steps(emptied, 0, again)
+        except ReconstructionError:
+            # What was emptied may leave nothing, and then the carved one is the better.
+            emptied = field
+        field = truer(field, emptied, orbit, hollows)
+    for level in range(1, num_levels):
+        field = finer(field, orbit, config.hull)
+        yield from level_steps(field, level, again + bounds[level])
     return field
-
-
-def _starts(
-    orbit: OrbitVideo, config: FitConfig, generator: torch.Generator, coarseness: int
-) -> list[Field]:
-    """Return the carved hull, and beside it the one dug on to walls where it opens upwards."""
-    field = hull_field(orbit, config.hull, generator, coarseness)
-    if config.carving is None:
-        return [field]
-    hull = field.distance.detach() < 0
-    taken = carve_hollows(field, orbit, config.carving)
-    if config.hollows is None:
-        return [field]
-    deeper = dug_to_walls(field, hull, taken, config.hollows, config.up)
-    return [field] if deeper is None else [field, deeper]
 
 
 def descend(

@@ -6,7 +6,6 @@ deep it lifts without trouble. So a thing that carving has opened from above is 
 emptied, and left to the descent beside the carved one; who explains the frames better is kept.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +34,8 @@ class HollowConfig:
 
     wall: float = 3.5
     """Thickness of the walls that are left, voxels: thinner than most, for the descent fills."""
+    floor: float = 6.0
+    """Thickness of the floor. Where no view sees it the descent fills nothing and wears it."""
     least_share: float = 0.02
     """Share of the hull that carving must have taken."""
     least_rise: float = 0.8
@@ -45,50 +46,78 @@ class HollowConfig:
     """How much better the emptied thing must explain the frames where the surfaces differ, dB."""
 
     def __post_init__(self) -> None:
-        if self.wall <= 0:
-            raise ValueError(f"wall is {self.wall}; it must be positive")
+        for name in ("wall", "floor"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         if not 0 < self.least_share < 1:
             raise ValueError(f"least_share is {self.least_share}; it must lie in (0, 1)")
 
 
-def dug_to_walls(
+def opens_upwards(
+    hull: Bool[Tensor, "depth height width"],
+    taken: Bool[Tensor, "depth height width"],
+    config: HollowConfig,
+    up: Up = "y",
+) -> bool:
+    """Return whether what was carved is the beginning of a vessel's hollow.
+
+    Args:
+        hull: Which vertices were inside before carving.
+        taken: Which of these were carved away.
+        config: What counts.
+        up: The axis that points up.
+    """
+    if int(taken.sum()) < config.least_share * int(hull.sum()):
+        return False
+    solid = np.asarray(hull.cpu())
+    inner = np.asarray(ndimage.binary_erosion(solid))
+    opening = torch.from_numpy(_largest_part(taken) & solid & ~inner).to(hull.device)  # pyright: ignore[reportOperatorIssue]
+    rise = outward(hull)[1 if up == "y" else 2][opening]
+    # A hollow wholly inside is a mistake, too.
+    return len(rise) > 0 and float(rise.mean()) > config.least_rise
+
+
+def empty_to_walls(
     field: Field,
     hull: Bool[Tensor, "depth height width"],
     taken: Bool[Tensor, "depth height width"],
     config: HollowConfig,
     up: Up = "y",
-) -> Field | None:
-    """Return a copy of a carved field that is empty but for walls; None where it is no vessel.
+) -> None:
+    """Take all away that the largest part of what was carved leads to, but for walls.
 
     Args:
-        field: The carved hull.
-        hull: Which of its vertices were inside before.
+        field: A descent's end, whose walls and underside are where the views show them.
+        hull: Which of its vertices were inside before carving.
         taken: Which of these were carved away.
-        config: What counts as a vessel, and how thick its walls are.
+        config: How thick walls and floor are.
         up: The axis that points up.
     """
-    if int(taken.sum()) < config.least_share * int(hull.sum()):
-        return None
-    largest = _largest_part(np.asarray(taken.cpu()))
-    solid = np.asarray(hull.cpu())
-    inner = np.asarray(ndimage.binary_erosion(solid))
-    opening = torch.from_numpy(largest & solid & ~inner).to(hull.device)  # pyright: ignore[reportOperatorIssue]
-    rise = outward(hull)[1 if up == "y" else 2][opening]
-    # A hollow wholly inside is a mistake, too.
-    if len(rise) == 0 or float(rise.mean()) < config.least_rise:
-        return None
-    rim = _widened(largest) & solid
+    inside, largest = np.asarray((field.distance.detach() < 0).cpu()), _largest_part(taken)
+    # The descent has dug on; what it moved by a voxel elsewhere is not part of the hollow.
+    moved = np.asarray(ndimage.binary_opening(np.asarray(hull.cpu()) & ~inside))
+    hollow = _part_of(largest, moved | largest)
+    solid = inside | hollow
+    rim = _widened(hollow) & solid
     no_wall = np.asarray(solid | _widened(rim))
-    deep = solid & (ndimage.distance_transform_edt(no_wall) > config.wall)  # pyright: ignore[reportOperatorIssue]
-    reached, _ = ndimage.label(deep | largest)  # pyright: ignore[reportGeneralTypeIssues]
-    hollow = reached == reached[largest][0]
-    emptied = deepcopy(field)
-    take_away(emptied, torch.from_numpy(hollow).to(hull.device))
-    return emptied
+    # The grid's outermost axis is z.
+    spacing = np.ones(3)
+    spacing[1 if up == "y" else 0] = config.wall / config.floor
+    within = ndimage.distance_transform_edt(no_wall, sampling=spacing)
+    deep = inside & (np.asarray(within) > config.wall)
+    take_away(field, torch.from_numpy(_part_of(largest, deep | hollow)).to(hull.device))
 
 
-def _largest_part(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+def _part_of(
+    core: Bool[np.ndarray, "z y x"], mask: Bool[np.ndarray, "z y x"]
+) -> Bool[np.ndarray, "z y x"]:
+    """Return the connected part of a mask that holds a core of it."""
     parts, _ = ndimage.label(mask)  # pyright: ignore[reportGeneralTypeIssues]
+    return parts == parts[core][0]
+
+
+def _largest_part(mask: Bool[Tensor, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+    parts, _ = ndimage.label(np.asarray(mask.cpu()))  # pyright: ignore[reportGeneralTypeIssues]
     return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
 
 

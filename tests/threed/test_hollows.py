@@ -13,7 +13,7 @@ from threed.carving import take_away
 from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.fit import FitConfig, descend, fit
-from threed.hollows import HollowConfig, dug_to_walls, truer
+from threed.hollows import HollowConfig, empty_to_walls, opens_upwards, truer
 from threed.orbit import OrbitVideo
 from threed.progress import finish
 from threed.targets import cull, ray_targets
@@ -40,16 +40,16 @@ def test_a_vessel_opened_from_above_is_emptied_down_to_its_walls(bowls_orbit: Or
     # Carving came half way down.
     field, hull, taken = carved(bowls_orbit, (truth > 0.04) & (at[..., 1] > -0.05))
     before = inside(field).clone()
-    emptied = dug_to_walls(field, hull, taken, CONFIG)
-    assert emptied is not None and torch.equal(inside(field), before)
+    assert opens_upwards(hull, taken, CONFIG)
     hollow = hull & (truth > 0.06)
     assert float((hollow & before).sum() / hollow.sum()) > 0.15
-    # The bowl's own wall is as thick as eight of these voxels at its foot: all above it goes.
-    assert float((hollow & inside(emptied)).sum() / hollow.sum()) < 0.05
+    empty_to_walls(field, hull, taken, replace(CONFIG, floor=CONFIG.wall))
+    # The bowl's own wall is thicker everywhere: all of its hollow goes.
+    assert float((hollow & inside(field)).sum() / hollow.sum()) < 0.05
     # A wall as thick as asked is left all round, so that nothing outside opened up.
     outer = hull & ~(torch.nn.functional.avg_pool3d(hull.float()[None, None], 3, 1, 1)[0, 0] > 0.99)
     low = outer & (at[..., 1] < 0.0)
-    assert float(inside(emptied)[low].float().mean()) > 0.99
+    assert float(inside(field)[low].float().mean()) > 0.99
 
 
 @pytest.mark.parametrize("side", ["below", "beside", "small", "within"])
@@ -61,14 +61,15 @@ def test_what_carving_took_elsewhere_is_no_vessels(bowls_orbit: OrbitVideo, side
         "small": (at - torch.tensor([0.0, 0.2, 0.0])).norm(dim=-1) < 0.12,
         "within": (at - torch.tensor([0.0, -0.2, 0.0])).norm(dim=-1) < 0.25,
     }[side]
-    assert dug_to_walls(*carved(bowls_orbit, where), CONFIG) is None
+    _, hull, taken = carved(bowls_orbit, where)
+    assert not opens_upwards(hull, taken, CONFIG)
 
 
 def test_the_axis_that_points_up_decides_what_opens_upwards(bowls_orbit: OrbitVideo) -> None:
     at = places(hull_of(bowls_orbit))
-    for_y = carved(bowls_orbit, at[..., 1] > 0.0)
-    assert dug_to_walls(*for_y, CONFIG, up="y") is not None
-    assert dug_to_walls(*for_y, CONFIG, up="z") is None
+    _, hull, taken = carved(bowls_orbit, at[..., 1] > 0.0)
+    assert opens_upwards(hull, taken, CONFIG, up="y")
+    assert not opens_upwards(hull, taken, CONFIG, up="z")
 
 
 def test_the_carved_field_is_kept_unless_the_emptied_one_is_clearly_better() -> None:
@@ -128,3 +129,17 @@ def test_a_hollow_that_leaves_nothing_leaves_the_carved_hull(bowls_orbit: OrbitV
     nothing = replace(bowls_orbit, kind="clip")
     with pytest.raises(ReconstructionError):
         finish(fit(nothing, config, torch.Generator().manual_seed(0)))
+
+
+def test_an_emptied_vessel_keeps_its_floor() -> None:
+    """Below a thing the hull bulges, and is cut off level: the floor must not go with it."""
+    wavy = photograph(Solid(distance=bowl, colour=tiles), size=64, num_frames=16, elevation=0.45)
+    config = FitConfig(num_steps=60, rays_a_step=2048)
+    field = finish(fit(wavy, config, torch.Generator().manual_seed(0)))
+    radius = torch.linspace(0.0, 0.4, 5)[:, None, None]
+    angle = torch.linspace(0, 2 * torch.pi, 17)[None, :, None]
+    height = torch.linspace(-1.0, 0.2, 240)[None, None]
+    points = torch.stack(
+        torch.broadcast_tensors(radius * angle.cos(), height, radius * angle.sin()), dim=-1
+    )
+    assert bool((field.signed_distance(points) < 0).any(dim=-1).all())
