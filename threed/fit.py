@@ -140,9 +140,12 @@ def fit(
         if config.flat_underside:
             flatten_underside(field, orbit, config.up)
 
+    emptied = deepcopy(field)
     yield from level_steps(field, 0, 0)
     if hollows is not None:
-        emptied = deepcopy(field)
+        # With colours as fresh as the other's were, so that neither has learnt longer.
+        with torch.no_grad():
+            emptied.distance.copy_(field.distance)
         empty_to_walls(emptied, hull, taken, hollows, config.up)
         try:
             yield from level_steps(emptied, 0, again)
