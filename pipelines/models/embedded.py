@@ -277,16 +277,15 @@ class EmbeddedModel:
         if given is not None and not self.familiar(request.prompt):
             # A file's name, or a thing that the model has no notion of, would only mislead it.
             cond = cond.without_text()
-        guided = not learnt
-        if guided:
+        if not learnt:
             cond = Conditioning.stack(cond, cond.null())
 
         def velocity(x: Tensor, sigma: float) -> Tensor:
-            batch = x.expand(2, -1, -1, -1, -1) if guided else x
+            batch = x if learnt else x.expand(2, -1, -1, -1, -1)
             level = torch.full((len(batch),), sigma, device=x.device)
             with torch.no_grad(), mixed_precision(x.device):
                 clean = self.transformer(batch, level, cond).float()
-            if guided:
+            if not learnt:
                 clean = guide(clean[:1], clean[1:], scale)
             return velocity_from_denoised(x, clean, level[:1])
 
