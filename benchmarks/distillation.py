@@ -41,7 +41,7 @@ from threed.orbit import OrbitVideo, display_frames
 from threed.progress import finish
 from threed.render import render_views
 
-SIZE = 64
+SIZE = 128
 LEVEL_DEG, ABOVE_DEG, BELOW_DEG = 15.0, 50.0, -25.0
 NUM_VIEWS = 8
 SOURCES = ("true", "generated")

@@ -48,7 +48,11 @@ class DistillationConfig:
     """How much agreement with the input may be lost before the field is put back; then it ends."""
     fit: FitConfig = dataclass_field(
         default_factory=lambda: FitConfig(
-            loss=DRAWN, blur=(1.0, 1.0), distance_rate=(0.06, 0.03), colour_rate=(0.004, 0.002)
+            loss=DRAWN,
+            rays_a_step=6144,
+            blur=(1.0, 1.0),
+            distance_rate=(0.06, 0.03),
+            colour_rate=(0.004, 0.002),
         )
     )
     """How the field descends; its number of steps is not used."""

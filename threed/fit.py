@@ -57,11 +57,11 @@ class FitConfig:
     """How a field is fitted to frames."""
 
     hull: HullConfig = dataclass_field(default_factory=HullConfig)
-    num_steps: int = 280
+    num_steps: int = 230
     """Steps of descent."""
     level_shares: tuple[float, ...] = (0.65, 0.35)
     """Shares of the steps, from the coarsest voxels on; each level's are half as large."""
-    rays_a_step: int = 6144
+    rays_a_step: int = 10_240
     """Rays in a step, drawn from those that pass near the object."""
     steps_a_march: int = 12
     """Steps between two marches, which follow the surface and tighten the band."""

@@ -16,6 +16,10 @@ from threed.errors import ReconstructionError
 from threed.field import Field, FieldConfig
 from threed.orbit import OrbitVideo
 
+# Frames with more pixels than these may have a larger grid, and how much larger at most.
+USUAL_PIXELS = 128 * 128
+MOST_GROWTH = 3.0
+
 ADVICE = "try another seed, more frames or a plainer background"
 
 
@@ -30,7 +34,8 @@ class HullConfig:
     voxels_a_pixel: float = 1.6
     """Voxels along the width of a pixel, as seen at the object."""
     max_vertices: int = 1_000_000
-    """Most vertices in the grid; voxels grow until it holds."""
+    """Most vertices in the grid for frames of up to 128 x 128 pixels, for larger ones in proportion
+    up to three times as many; voxels grow until it holds. More take longer and gain nothing."""
     margin: int = 4
     """Empty voxels kept around the hull."""
 
@@ -72,7 +77,9 @@ def hull_field(
     lower = lower + coarse * (hit.amin(dim=0) - 1.5)
 
     voxel = pixel_footprint(orbit.cameras, 0.5 * (lower + upper)) / config.voxels_a_pixel
-    voxel = max(voxel, float((upper - lower).prod() / config.max_vertices) ** (1 / 3))
+    pixels = orbit.cameras.width * orbit.cameras.height
+    most = config.max_vertices * min(max(pixels / USUAL_PIXELS, 1.0), MOST_GROWTH)
+    voxel = max(voxel, float((upper - lower).prod() / most) ** (1 / 3))
     voxel = coarseness * voxel
     lower, upper = lower - config.margin * voxel, upper + config.margin * voxel
     resolution = grid_resolution(lower, upper, voxel)

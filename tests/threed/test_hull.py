@@ -73,6 +73,17 @@ def test_hull_follows_the_scene_through_any_scale_and_shift(scale: float) -> Non
     assert_close(moved.bounds, expected, atol=0.06 * scale, rtol=0)
 
 
+@pytest.mark.parametrize(("size", "growth"), [(64, 1.0), (160, 1.5625), (256, 3.0), (320, 3.0)])
+def test_larger_frames_may_have_more_vertices_but_never_more_than_allowed(
+    size: int, growth: float
+) -> None:
+    config = HullConfig(max_vertices=20_000)
+    field = hull_field(sphere_orbit(0.8, size=size), config, generator())
+    # The box is measured before its margin of empty voxels is added.
+    inner = np.prod([count - 2 * config.margin for count in field.config.resolution])
+    assert inner / (growth * config.max_vertices) == pytest.approx(1, abs=0.25)
+
+
 def test_one_bad_matte_of_many_does_not_carve_the_object() -> None:
     orbit = sphere_orbit()
     alpha = orbit.alpha.clone()
