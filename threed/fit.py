@@ -140,7 +140,7 @@ def fit(
         if config.flat_underside:
             flatten_underside(field, orbit, config.up)
 
-    emptied = deepcopy(field)
+    emptied = field if hollows is None else deepcopy(field)
     yield from level_steps(field, 0, 0)
     if hollows is not None:
         # With colours as fresh as the other's were, so that neither has learnt longer.

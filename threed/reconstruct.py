@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from threed.distillation import Denoise, DistillationConfig, distil
+from threed.cameras import Cameras
+from threed.distillation import Denoise, DistillationConfig, distil, new_orbits
 from threed.errors import RequestError
 from threed.field import Field
 from threed.file_size import check_megabytes
@@ -86,7 +87,12 @@ def reconstruct(
         return Report.from_json(folder.file("report.json").read_text("utf-8"))
     seconds: dict[str, float] = {}
     fitted = yield from _field(orbit, folder, settings, denoise, generator, seconds)
-    yield from _mesh(orbit, fitted, folder, settings, seconds)
+    taught = ()
+    if denoise is not None and settings.distil:
+        # Where such an orbit starts, chance decides, and matters little to what it sees.
+        chance = torch.Generator().manual_seed(0)
+        taught = tuple(new_orbits(orbit.cameras, settings.distillation, chance))
+    yield from _mesh(orbit, fitted, taught, folder, settings, seconds)
     yield _progress("report", 0, 1, "comparing the views with the mesh")
     with _timed("report", seconds):
         mesh = read_own_glb(folder.file("mesh.glb"))
@@ -170,6 +176,7 @@ def _passed_on(
 def _mesh(
     orbit: OrbitVideo,
     fitted: Field,
+    taught: tuple[Cameras, ...],
     folder: RunFolder,
     settings: ReconstructionSettings,
     seconds: dict[str, float],
@@ -188,7 +195,7 @@ def _mesh(
     yield _progress("texture", 0, 3, "baking the texture")
     with _timed("texture", seconds):
         textured, data = glb_within(
-            lambda size: bake(unwrapped, fitted, orbit, size),
+            lambda size: bake(unwrapped, fitted, orbit, size, taught),
             settings.texture_size,
             len(mesh.faces),
             settings.max_mb,

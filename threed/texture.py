@@ -20,6 +20,7 @@ from threed.cameras import Cameras, project
 from threed.mesh import Mesh, Surface
 from threed.orbit import OrbitVideo
 from threed.rasterize import rasterize
+from threed.surface_fill import spread_known
 from threed.textured_mesh import TexturedMesh
 
 ATLAS_SIZE, ATLAS_PADDING = 1024, 4
@@ -29,6 +30,9 @@ MAX_CHART_SHARE = 0.03
 # A view counts by the fourth power of the cosine between normal and line of sight, and not at all
 # where the surface is steeper than about 78 degrees.
 VIEW_POWER, MIN_COSINE = 4, 0.2
+# A point that no view sees less steeply than this, some 84 degrees, has never told the field its
+# colour.
+GLIMPSE_COSINE = 0.1
 # The field's colour counts as much as a view at some 80 degrees, so that it fills in smoothly
 # where all views are steep or see but an edge, and nowhere else.
 FIELD_WEIGHT = 1e-3
@@ -92,11 +96,25 @@ def unwrap(mesh: Mesh) -> UnwrappedMesh:
     )
 
 
-def bake(mesh: UnwrappedMesh, field: Surface, orbit: OrbitVideo, size: int) -> TexturedMesh:
+def bake(
+    mesh: UnwrappedMesh,
+    field: Surface,
+    orbit: OrbitVideo,
+    size: int,
+    taught: tuple[Cameras, ...] = (),
+) -> TexturedMesh:
     """Return the mesh with a square texture of `size` texels a side.
 
-    A texel takes the mean of the frames that see it, by view angle; where few do, the field's
-    albedo enters, and where none does it stands alone. Gutters repeat the nearest chart's edge.
+    A texel takes the mean of the frames that see it, by view angle. Where few do, and all of them
+    steeply, the field's albedo enters; where nobody looks at all, the colours around are spread
+    over the surface. Gutters repeat the nearest chart's edge.
+
+    Args:
+        mesh: The surface with its UVs.
+        field: What the frames have taught.
+        orbit: The frames.
+        size: Texels along a side.
+        taught: Other cameras whose views have taught the field its colour.
     """
     device = orbit.albedo.device
     vertices = torch.from_numpy(mesh.vertices).to(device)
@@ -108,11 +126,25 @@ def bake(mesh: UnwrappedMesh, field: Surface, orbit: OrbitVideo, size: int) -> T
     normal = F.normalize(
         torch.einsum("tk,tkc->tc", barycentric, normals[faces[face]]), dim=-1, eps=1e-12
     )
-    colour, weight = _colour_from_frames(points, normal, vertices, faces, orbit)
+    # Vertices beside the texels: from them colours spread to where nobody looks.
+    places, turned = torch.cat([points, vertices]), torch.cat([normal, normals])
+    colour, weight, seen = _colour_from_frames(places, turned, vertices, faces, orbit)
+    for cameras in taught:
+        for view in range(len(cameras)):
+            near, *_ = _seen_by(cameras[[view]], places, turned, vertices, faces)
+            seen[near] = True
     with torch.no_grad():
-        chunks = points.to(field.bounds.device).split(1 << 18)
-        fallback = torch.cat([field.albedo(chunk) for chunk in chunks]).to(device)
-    colour = (colour + FIELD_WEIGHT * fallback) / (weight + FIELD_WEIGHT)[:, None]
+        chunks = places.to(field.bounds.device).split(1 << 18)
+        learnt = torch.cat([field.albedo(chunk) for chunk in chunks]).to(device)
+    colour = (colour + FIELD_WEIGHT * learnt) / (weight + FIELD_WEIGHT)[:, None]
+    colour, at_vertices = colour.split([len(points), len(vertices)])
+    seen, known = seen.split([len(points), len(vertices)])
+    spread = spread_known(
+        mesh.vertices, mesh.faces, at_vertices.double().cpu().numpy(), known.cpu().numpy()
+    )
+    spread = torch.from_numpy(spread).to(colour)
+    filled = torch.einsum("tk,tkc->tc", barycentric, spread[faces[face]])
+    colour = torch.where(seen[:, None], colour, filled)
 
     image = np.zeros((size, size, 3), dtype=np.uint8)
     mask = covered.cpu().numpy()
@@ -155,40 +187,67 @@ def _texels(
 
 
 def _colour_from_frames(
-    points: Float[Tensor, "texel 3"],
-    normals: Float[Tensor, "texel 3"],
+    points: Float[Tensor, "point 3"],
+    normals: Float[Tensor, "point 3"],
     vertices: Float[Tensor, "vertex 3"],
     faces: Int[Tensor, "face 3"],
     orbit: OrbitVideo,
-) -> tuple[Float[Tensor, "texel 3"], Float[Tensor, " texel"]]:
-    """Return the weighted sum of what the frames show at each point, and the sum of weights."""
-    height, width = orbit.alpha.shape[1:]
-    fine = orbit.cameras.resized(DEPTH_SAMPLES * width, DEPTH_SAMPLES * height)
+) -> tuple[Float[Tensor, "point 3"], Float[Tensor, " point"], Bool[Tensor, " point"]]:
+    """Return the weighted sum of what the frames show at each point, the sum of weights, and
+    which points they see at all.
+    """
     straight = _straight_colours(orbit)
     total = torch.zeros_like(points)
     weight = points.new_zeros(len(points))
+    glimpsed = torch.zeros_like(weight, dtype=torch.bool)
     for view in range(orbit.num_frames):
         camera = orbit.cameras[[view]]
-        to_camera = F.normalize(camera.c2w[0, :3, 3] - points, dim=-1)
-        cosine = (normals * to_camera).sum(dim=-1)
-        seen = (cosine > MIN_COSINE).nonzero()[:, 0]
-        pixels, depth = project(points[seen], camera)
-        grid = pixels[0] / pixels.new_tensor([width, height]) * 2 - 1
-        # An orthographic pixel's width at the surface; a slanted surface's depth changes by its
-        # tangent over that width, and cosine > 0.2 bounds the tangent by five.
-        footprint = depth[0] / camera.focal / DEPTH_SAMPLES
-        surface = rasterize(vertices, faces, fine[[view]]).depth
-        slack = footprint * (0.5 + 1 / cosine[seen])
-        visible = _look(surface[..., None], grid, "nearest")[:, 0] + slack >= depth[0]
-        visible &= (grid.abs() < 1).all(dim=-1) & (depth[0] > 0)
-        inner = _inner_pixels(orbit.alpha[view], surface[0], fine[[view]])
+        seen, cosine, grid, surface = _seen_by(camera, points, normals, vertices, faces)
+        glimpsed[seen] = True
+        well = cosine > MIN_COSINE
+        seen, cosine, grid = seen[well], cosine[well], grid[well]
+        inner = _inner_pixels(orbit.alpha[view], surface, camera)
         # Bilinear, so that a view fades out towards an edge of the picture and leaves no seam.
         trust = _look(inner[None, ..., None], grid, "bilinear")[:, 0]
-        strength = cosine[seen] ** VIEW_POWER * trust * visible
+        strength = cosine**VIEW_POWER * trust
         colour = _look(straight[[view]], grid, "bilinear")
         total.index_add_(0, seen, strength[:, None] * colour)
         weight.index_add_(0, seen, strength)
-    return total, weight
+    return total, weight, glimpsed
+
+
+def _seen_by(
+    camera: Cameras,
+    points: Float[Tensor, "point 3"],
+    normals: Float[Tensor, "point 3"],
+    vertices: Float[Tensor, "vertex 3"],
+    faces: Int[Tensor, "face 3"],
+) -> tuple[
+    Int[Tensor, " seen"],
+    Float[Tensor, " seen"],
+    Float[Tensor, "seen 2"],
+    Float[Tensor, "rows columns"],
+]:
+    """Return which points one camera sees, how squarely, where in its picture, and its depths.
+
+    Squarely is the cosine between normal and line of sight, above GLIMPSE_COSINE; the place lies in
+    [-1, 1]; depths have DEPTH_SAMPLES a pixel side.
+    """
+    fine = camera.resized(DEPTH_SAMPLES * camera.width, DEPTH_SAMPLES * camera.height)
+    to_camera = F.normalize(camera.c2w[0, :3, 3] - points, dim=-1)
+    cosine = (normals * to_camera).sum(dim=-1)
+    seen = (cosine > GLIMPSE_COSINE).nonzero()[:, 0]
+    cosine = cosine[seen]
+    pixels, depth = project(points[seen], camera)
+    grid = pixels[0] / pixels.new_tensor([camera.width, camera.height]) * 2 - 1
+    # An orthographic pixel's width at the surface; a slanted surface's depth changes by its
+    # tangent over that width, which the inverse cosine bounds.
+    footprint = depth[0] / camera.focal / DEPTH_SAMPLES
+    surface = rasterize(vertices, faces, fine).depth
+    slack = footprint * (0.5 + 1 / cosine)
+    visible = _look(surface[..., None], grid, "nearest")[:, 0] + slack >= depth[0]
+    visible &= (grid.abs() < 1).all(dim=-1) & (depth[0] > 0)
+    return seen[visible], cosine[visible], grid[visible], surface[0]
 
 
 def _look(
@@ -223,6 +282,11 @@ def _inner_pixels(
     """Return 1 for pixels that, with a pixel around them, show one surface alone, else 0.
 
     Left out is the rim of the mask and, inside it, where one part stands before another.
+
+    Args:
+        alpha: Of one frame.
+        fine_depth: DEPTH_SAMPLES a pixel side.
+        camera: Of the frame.
     """
     opaque = -F.max_pool2d(-alpha[None, None], 3, stride=1, padding=1) > 0.95
     reach = 2 * DEPTH_SAMPLES + 1
@@ -230,7 +294,7 @@ def _inner_pixels(
     near = -F.max_pool2d(-fine_depth[None, None], reach, stride=1, padding=DEPTH_SAMPLES)
     # As much as the depth of a surface at the least cosine changes across the diagonal, not more;
     # an infinite depth is a step as well.
-    slope = math.sqrt(2) * (reach - 1) / MIN_COSINE / camera.focal
+    slope = math.sqrt(2) * (reach - 1) / MIN_COSINE / (DEPTH_SAMPLES * camera.focal)
     step = F.max_pool2d((far - near > slope * near).float(), DEPTH_SAMPLES)
     return (opaque & (step == 0))[0, 0].float()
 
