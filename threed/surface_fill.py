@@ -5,12 +5,12 @@ A field has never been asked for its colour there, and answers with noise.
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix, diags, eye
+from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import spsolve
 
-# How strongly a vertex keeps to its own colour, beside its neighbours: so little that it decides
-# only in parts of which nothing is known.
-OWN = 1e-6
+# The least with which a vertex keeps to its own value: it decides only in parts of which nothing is
+# known.
+LEAST_TRUST = 1e-6
 
 
 def spread_known(
@@ -18,6 +18,7 @@ def spread_known(
     faces: Int[np.ndarray, "face 3"],
     values: Float[np.ndarray, "vertex channel"],
     known: Bool[np.ndarray, " vertex"],
+    trust: Float[np.ndarray, " vertex"] | float = 0.0,
 ) -> Float[np.ndarray, "vertex channel"]:
     """Return values that are as smooth as can be where they are not known, and unchanged elsewhere.
 
@@ -30,6 +31,8 @@ def spread_known(
         faces: Corners.
         values: At the vertices.
         known: Which of them stand.
+        trust: How strongly each of the others keeps to its own value beside its neighbours', whose
+            strengths sum to one.
     """
     if known.all():
         return values
@@ -45,7 +48,7 @@ def spread_known(
 
     corners = place[faces]
     first, second = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]).T
-    # In double precision, which OWN asks for.
+    # In double precision, which the least trust asks for.
     spots = vertices[index].astype(np.float64)
     length = np.linalg.norm(spots[first] - spots[second], axis=1)
     closeness = 1 / np.maximum(length, 1e-6)
@@ -55,8 +58,11 @@ def spread_known(
     links = diags(1 / np.maximum(strength, 1e-12)) @ links
     unknown = ~stands
     rows = links[unknown]
-    matrix = (1 + OWN) * eye(int(unknown.sum())) - rows[:, unknown]
-    wanted = rows[:, stands] @ at[stands] + OWN * at[unknown]
+    own = np.broadcast_to(np.asarray(trust, float), known.shape)
+    own = np.bincount(place, own, count) / np.bincount(place, minlength=count)
+    own = np.maximum(own[unknown], LEAST_TRUST)
+    matrix = diags(1 + own) - rows[:, unknown]
+    wanted = rows[:, stands] @ at[stands] + own[:, None] * at[unknown]
     solved = np.asarray(spsolve(matrix.tocsc(), wanted))
     at[unknown] = solved.reshape(-1, values.shape[1])
     return np.where(known[:, None], values, at[place])

@@ -33,6 +33,9 @@ VIEW_POWER, MIN_COSINE = 4, 0.2
 # A point that no view sees less steeply than this, some 84 degrees, has never told the field its
 # colour.
 GLIMPSE_COSINE = 0.1
+# What other views than the frames have taught the field is true in the large and has a grain: it is
+# smoothed over such a length.
+TAUGHT_LENGTH = 0.1
 # The field's colour counts as much as a view at some 80 degrees, so that it fills in smoothly
 # where all views are steep or see but an edge, and nowhere else.
 FIELD_WEIGHT = 1e-3
@@ -106,8 +109,9 @@ def bake(
     """Return the mesh with a square texture of `size` texels a side.
 
     A texel takes the mean of the frames that see it, by view angle. Where few do, and all of them
-    steeply, the field's albedo enters; where nobody looks at all, the colours around are spread
-    over the surface. Gutters repeat the nearest chart's edge.
+    steeply, the field's albedo enters; where none looks at all, the colours around are spread over
+    the surface, and the field's enters as far as others have taught it. Gutters repeat the nearest
+    chart's edge.
 
     Args:
         mesh: The surface with its UVs.
@@ -129,18 +133,23 @@ def bake(
     # Vertices beside the texels: from them colours spread to where nobody looks.
     places, turned = torch.cat([points, vertices]), torch.cat([normal, normals])
     colour, weight, seen = _colour_from_frames(places, turned, vertices, faces, orbit)
-    for cameras in taught:
-        for view in range(len(cameras)):
-            near, *_ = _seen_by(cameras[[view]], places, turned, vertices, faces)
-            seen[near] = True
     with torch.no_grad():
         chunks = places.to(field.bounds.device).split(1 << 18)
         learnt = torch.cat([field.albedo(chunk) for chunk in chunks]).to(device)
     colour = (colour + FIELD_WEIGHT * learnt) / (weight + FIELD_WEIGHT)[:, None]
     colour, at_vertices = colour.split([len(points), len(vertices)])
     seen, known = seen.split([len(points), len(vertices)])
+    trust = torch.zeros(len(vertices))
+    edge = (vertices[faces] - vertices[faces.roll(1, dims=1)]).norm(dim=-1).mean()
+    for camera in (cameras[[view]] for cameras in taught for view in range(len(cameras))):
+        there, *_ = _seen_by(camera, vertices, normals, vertices, faces)
+        trust[there.cpu()] = float(edge / TAUGHT_LENGTH) ** 2
     spread = spread_known(
-        mesh.vertices, mesh.faces, at_vertices.double().cpu().numpy(), known.cpu().numpy()
+        mesh.vertices,
+        mesh.faces,
+        at_vertices.double().cpu().numpy(),
+        known.cpu().numpy(),
+        trust.numpy(),
     )
     spread = torch.from_numpy(spread).to(colour)
     filled = torch.einsum("tk,tkc->tc", barycentric, spread[faces[face]])

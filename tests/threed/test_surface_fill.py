@@ -48,6 +48,20 @@ def test_a_part_of_which_nothing_is_known_keeps_its_mean() -> None:
     np.testing.assert_allclose(filled, values, atol=1e-3)
 
 
+def test_trusted_values_pull_as_strongly_as_they_are_trusted() -> None:
+    vertices, faces = strip(9)
+    known = (vertices[:, 2] == 0) | (vertices[:, 2] == 8)
+    values = np.where(known, 0.0, 1.0)[:, None]
+    middle = vertices[:, 2] == 4
+    pulled = [
+        spread_known(vertices, faces, values, known, np.full(len(known), trust))[middle].mean()
+        for trust in (0.0, 0.1, 100.0)
+    ]
+    assert pulled[0] < 0.01
+    assert 0.2 < pulled[1] < 0.9
+    assert pulled[2] > 0.98
+
+
 def test_what_is_wholly_known_is_left_alone() -> None:
     vertices, faces = strip(4)
     values = np.random.default_rng(0).random((len(vertices), 3))

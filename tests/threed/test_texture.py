@@ -125,20 +125,20 @@ def test_what_nobody_sees_has_the_colours_around_it_and_not_the_fields_noise() -
     solid = Solid(distance=ball(0.6), colour=plain(*ORANGE))
 
     def noise(points: torch.Tensor) -> torch.Tensor:
-        unseen = points[..., 1:2] < -0.5
-        return torch.where(unseen, (15 * points).sin().abs(), points.new_tensor(ORANGE))
+        hidden = points[..., 1:2] < -0.5
+        grain = 0.25 * (60 * points[..., :1]).sin() * (60 * points[..., 2:]).sin()
+        return torch.where(hidden, 0.4 + grain, points.new_tensor(ORANGE))
 
     noisy = Solid(distance=solid.distance, colour=noise)
     orbit = photograph(solid, elevation=0.6)
     mesh = bake(unwrapped(solid), noisy, orbit, SIZE)
     assert np.abs(mesh.texture.astype(float) - 255 * np.array(ORANGE)).max() <= 4
-    # Unless the field has learnt from other views what is there.
+    # Unless the field has learnt from other views what is there: without its grain.
     below = photograph(solid, elevation=-0.6).cameras
     mesh = bake(unwrapped(solid), noisy, orbit, SIZE, (below,))
-    centres = face_centres(mesh)
-    hidden = (centres[:, 1] < -0.52).numpy()
-    error = face_colours(mesh) - 255 * noise(centres).numpy()
-    assert np.abs(error[hidden]).mean() < 8
+    colours = face_colours(mesh)[(face_centres(mesh)[:, 1] < -0.56).numpy()]
+    assert np.abs(colours.mean(axis=0) - 255 * 0.4).max() < 20
+    assert colours.std(axis=0).max() < 15
 
 
 def test_a_part_in_front_leaves_no_colour_on_the_part_behind() -> None:
