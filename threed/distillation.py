@@ -23,7 +23,7 @@ from threed.fit import FitConfig, FitStep, descend
 from threed.losses import DRAWN
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
-from threed.render import SurfacePoints, render_views, surface_points
+from threed.render import SurfacePoints, render_views, surface_points, views_and_surface
 from threed.targets import RayTargets, cull, ray_targets
 
 Denoise = Callable[[OrbitVideo, float, torch.Generator], OrbitVideo]
@@ -148,9 +148,9 @@ def estimate(
     generator: torch.Generator,
 ) -> RayTargets:
     """Return the model's clean estimate of a new orbit as targets, where the input has no say."""
-    rendered = render_views(field, cameras)
+    rendered, surface = views_and_surface(field, cameras)
     clean = denoise(rendered, sigma, generator).to(rendered.alpha.device)
-    weight = config.weight * unseen(surface_points(field, cameras), orbit.cameras, seen, field)
+    weight = config.weight * unseen(surface, orbit.cameras, seen, field)
     targets = ray_targets(
         OrbitVideo(
             albedo=clean.albedo.detach(),

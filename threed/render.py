@@ -170,22 +170,37 @@ class SurfacePoints:
 
 def surface_points(field: Field, cameras: Cameras, *, step: float = 0.7) -> SurfacePoints:
     """Return where each pixel's ray meets the surface, on average over its weights."""
+    return views_and_surface(field, cameras, step=step)[1]
+
+
+def views_and_surface(
+    field: Field, cameras: Cameras, *, step: float = 0.7
+) -> tuple[OrbitVideo, SurfacePoints]:
+    """Return what `render_views` and `surface_points` do, for the cost of one."""
     size = (len(cameras), cameras.height, cameras.width)
-    table = torch.zeros(*size, 7, device=cameras.c2w.device)
-    flat = table.reshape(-1, 7)
+    table = torch.zeros(*size, 10, device=cameras.c2w.device)
+    flat = table.reshape(-1, 10)
     for rows, samples, seen in _views(field, cameras, pixel_sharpness(field, cameras), step):
         middle = 0.5 * (samples.points + torch.roll(samples.points, -1, dims=0))
         points = sum_over_rays(seen.weights[:, None] * middle, samples)
         points = points / seen.accumulation.clamp(min=1e-6)[:, None]
-        flat[rows] = torch.cat([points, seen.normals, seen.accumulation[:, None]], dim=-1)
+        columns = [seen.albedo, seen.normals, seen.accumulation[:, None], points]
+        flat[rows] = torch.cat(columns, dim=-1)
     _, directions = camera_rays(cameras)
+    views = OrbitVideo(
+        albedo=table[..., :3],
+        normals=table[..., 3:6],
+        alpha=table[..., 6].clamp(0, 1),
+        cameras=cameras,
+    )
     normals = F.normalize(table[..., 3:6], dim=-1, eps=1e-6)
-    return SurfacePoints(
-        points=table[..., :3],
+    surface = SurfacePoints(
+        points=table[..., 7:],
         normals=normals,
         hit=table[..., 6] > 0.5,
         facing=-(normals * directions).sum(dim=-1),
     )
+    return views, surface
 
 
 def _views(

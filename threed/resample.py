@@ -14,6 +14,10 @@ from torch.nn import functional as F
 
 MARGIN = 1.06
 """Room around the object, so that its edge is seen to be an edge."""
+LEAST_SCALE = 0.7
+"""One bilinear look a pixel skips nothing down to this scale."""
+LOOKS = 2
+"""Looks a pixel, along each side, where it shrinks further."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,25 +124,27 @@ def resample(
     Shrinking averages over areas; what lies outside the source is transparent.
     """
     focal = 0.5 * height / math.tan(0.5 * fov_y)
-    x = (np.arange(width) + 0.5 - 0.5 * width) / focal
-    y = (np.arange(height) + 0.5 - 0.5 * height) / focal
-    rows, columns = image.shape[:2]
-    # Shrunk first by areas, or bilinear sampling below would skip pixels.
-    scale_x, scale_y = focal / lens.fl_x, focal / lens.fl_y
-    # Bilinear sampling alone is good down to this; two passes would only blur twice.
-    scale_x, scale_y = (scale if scale < 0.7 else 1.0 for scale in (scale_x, scale_y))
-    small = (max(1, round(columns * scale_x)), max(1, round(rows * scale_y)))
-    if small != (columns, rows):
+    scales = np.array([focal / lens.fl_x, focal / lens.fl_y])
+    # Bilinear looks alone are good down to a certain scale; below, the mean of a few is as sharp
+    # wherever between the source's pixels they fall, which a single look is not.
+    looks = 1 if scales.min() > LEAST_SCALE else LOOKS
+    # Shrunk first by areas as far as the looks would skip pixels.
+    first = np.where(looks * scales > LEAST_SCALE, 1.0, looks * scales)
+    columns, rows = size = np.array(image.shape[1::-1])
+    small = np.maximum(1, np.round(size * first)).astype(int)
+    if (small != size).any():
         image = np.stack(
             [
-                np.asarray(Image.fromarray(plane).resize(small, Image.Resampling.HAMMING))
+                np.asarray(Image.fromarray(plane).resize(tuple(small), Image.Resampling.HAMMING))
                 for plane in np.moveaxis(image, -1, 0).astype(np.float32)
             ],
             axis=-1,
         )
         lens = lens.scaled(small[0] / columns, small[1] / rows)
+    x = ((np.arange(looks * width) + 0.5) / looks - 0.5 * width) / focal
+    y = ((np.arange(looks * height) + 0.5) / looks - 0.5 * height) / focal
     pixels = lens.to_pixels(np.stack(np.meshgrid(x, y), axis=-1))
-    grid = torch.from_numpy(2 * pixels / np.array(small) - 1).float()
+    grid = torch.from_numpy(2 * pixels / small - 1).float()
     source = torch.from_numpy(np.ascontiguousarray(image)).float().permute(2, 0, 1)
     out = F.grid_sample(source[None], grid[None], padding_mode="zeros", align_corners=False)
-    return out[0].permute(1, 2, 0).numpy()
+    return F.avg_pool2d(out, looks)[0].permute(1, 2, 0).numpy()

@@ -36,6 +36,8 @@ GLIMPSE_COSINE = 0.1
 # What other views than the frames have taught the field is true in the large and has a grain: it is
 # smoothed over such a length.
 TAUGHT_LENGTH = 0.1
+# What one of an orbit's views looks at, its neighbours do: one of three is asked.
+TAUGHT_VIEWS_APART = 3
 # The field's colour counts as much as a view at some 80 degrees, so that it fills in smoothly
 # where all views are steep or see but an edge, and nowhere else.
 FIELD_WEIGHT = 1e-3
@@ -141,9 +143,10 @@ def bake(
     seen, known = seen.split([len(points), len(vertices)])
     trust = torch.zeros(len(vertices))
     edge = (vertices[faces] - vertices[faces.roll(1, dims=1)]).norm(dim=-1).mean()
-    for camera in (cameras[[view]] for cameras in taught for view in range(len(cameras))):
-        there, *_ = _seen_by(camera, vertices, normals, vertices, faces)
-        trust[there.cpu()] = float(edge / TAUGHT_LENGTH) ** 2
+    for cameras in taught:
+        for view in range(0, len(cameras), TAUGHT_VIEWS_APART):
+            there, *_ = _seen_by(cameras[[view]], vertices, normals, vertices, faces)
+            trust[there.cpu()] = float(edge / TAUGHT_LENGTH) ** 2
     spread = spread_known(
         mesh.vertices,
         mesh.faces,

@@ -17,6 +17,8 @@ TEXEL_BYTES = 140
 PIXEL_BYTES = 250
 """Of the frames, for each pixel of each frame, as the fit holds them."""
 CLIP_SIZE = 128
+LARGE_GRID_BYTES = 0.3 * 2**30
+"""Of the field's grid, which has more vertices for frames larger than those (`threed/hull.py`)."""
 USABLE = 0.9
 """Of the machine's memory; the page and the system need some too."""
 
@@ -29,9 +31,12 @@ MEMINFO = Path("/proc/meminfo")
 
 def estimated_bytes(request: GenerationRequest) -> float:
     """Return about how much memory the worker will hold at most for a request, bytes."""
-    pixels = request.num_frames * (request.size or CLIP_SIZE) ** 2
-    texels = 0 if request.video_only else request.texture_size**2
-    return WORKER_BYTES + pixels * PIXEL_BYTES + texels * TEXEL_BYTES
+    size = request.size or CLIP_SIZE
+    need = WORKER_BYTES + request.num_frames * size**2 * PIXEL_BYTES
+    if request.video_only:
+        return need
+    grid = LARGE_GRID_BYTES if size > CLIP_SIZE else 0.0
+    return need + grid + request.texture_size**2 * TEXEL_BYTES
 
 
 def machine_bytes() -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from threed.cameras import camera_rays, orbit_cameras
+from threed.cameras import Cameras, camera_rays, orbit_cameras
 from threed.orbit import OrbitVideo
 from threed.rasterize import average_samples
 
@@ -75,7 +75,14 @@ def photograph(
     solid: Solid, *, size: int = 64, num_frames: int = 12, elevation: float = 0.3, samples: int = 2
 ) -> OrbitVideo:
     """Return an orbit of a solid by sphere tracing, several rays a pixel."""
-    cameras = orbit_cameras(num_frames, size=size, elevation=elevation)
+    return photograph_from(
+        solid, orbit_cameras(num_frames, size=size, elevation=elevation), samples
+    )
+
+
+def photograph_from(solid: Solid, cameras: Cameras, samples: int = 2) -> OrbitVideo:
+    """Return what square cameras see of a solid."""
+    num_frames, size = len(cameras), cameras.width
     origins, directions = camera_rays(cameras.resized(samples * size, samples * size))
     origins, directions = origins.reshape(-1, 3), directions.reshape(-1, 3)
     way = torch.zeros(len(origins))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.threed.solids import Solid, box, by_side, photograph
+from tests.threed.solids import SIDES, Solid, box, by_side, photograph, photograph_from
+from threed.distillation import DistillationConfig
 from threed.errors import ReconstructionError, RequestError
 from threed.findings import is_closed
 from threed.fit import FitConfig
@@ -105,6 +106,34 @@ def test_mesh_stands_where_the_object_stood(
     front = (centre[:, 2] > 0.38) & (np.abs(centre[:, :2]).max(axis=1) < 0.25)
     assert front.sum() > 10
     np.testing.assert_allclose(np.median(colours[front], axis=0), [0.1, 0.2, 0.9], atol=0.03)
+
+
+def underside_colour(folder: RunFolder) -> np.ndarray:
+    """Return the median colour of what looks down, where a cube's side is."""
+    mesh = read_own_glb(folder.file("mesh.glb"))
+    size = len(mesh.texture)
+    uv = mesh.uv[mesh.faces].mean(axis=1)
+    texel = np.clip((uv * [size, -size] + [0, size]).astype(int), 0, size - 1)
+    centre = mesh.vertices[mesh.faces].mean(axis=1)
+    below = (centre[:, 1] < -0.38) & (np.abs(centre[:, [0, 2]]).max(axis=1) < 0.25)
+    assert below.sum() > 10
+    return np.median(mesh.texture[texel[:, 1], texel[:, 0]][below] / 255, axis=0)
+
+
+def test_what_a_model_taught_of_the_underside_comes_to_the_texture(
+    orbit: OrbitVideo, whole_run: tuple[RunFolder, list[Progress], Report], tmp_path: Path
+) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+
+    def knows_the_cube(clip: OrbitVideo, sigma: float, chance: torch.Generator) -> OrbitVideo:
+        return photograph_from(CUBE, clip.cameras)
+
+    settings = replace(SETTINGS, distillation=DistillationConfig(steps_a_round=64))
+    finish(reconstruct(orbit, folder, settings, knows_the_cube, torch.Generator().manual_seed(0)))
+    truth = SIDES[1, 1].numpy()
+    taught, untaught = underside_colour(folder), underside_colour(whole_run[0])
+    assert np.abs(untaught - truth).max() > 0.2
+    assert np.abs(taught - truth).max() < 0.1
 
 
 def test_finished_run_is_not_run_again(
