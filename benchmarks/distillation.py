@@ -135,7 +135,8 @@ def measure(
         started = time.process_time()
         field = fitted
         if config is not None:
-            field = finish(distil(fitted, orbit, denoise, config, torch.Generator().manual_seed(0)))
+            chance = torch.Generator().manual_seed(0)
+            field = finish(distil(fitted, orbit, denoise, config, chance)).field
         seconds = time.process_time() - started
         agreement = {
             key: float(psnr_in_box(render_views(field, judge.cameras), judge).mean())

@@ -1,6 +1,6 @@
 """python benchmarks/memory.py: how much memory the texture takes, by its size.
 
-`pipelines/jobs/memory.py` believes these numbers. Each size runs in a process of its own, whose
+`threed/memory.py` believes these numbers. Each size runs in a process of its own, whose
 peak before the bake is taken off; one more number is the peak itself.
 """
 

@@ -28,8 +28,8 @@ from threed.run_folder import RunFolder
 from threed.threads import sleep_soon
 
 if TYPE_CHECKING:
-    import threed.dataset
     import threed.placement
+    import threed.upright
 
 PROGRAM = "python -m threed"
 FACES, TEXTURE, SIZE, SEED = 20_000, 1024, 128, 0
@@ -84,7 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="move the mesh: its middle or its foot to the origin (left where it stands)",
     )
     parser.add_argument(
-        "--up", choices=("y", "z"), help="turn the result so that this axis is up (as in SOURCE)"
+        "--up",
+        choices=("y", "z"),
+        help="the axis of the result's numbers that is up (as in SOURCE)",
     )
     return parser
 
@@ -99,9 +101,11 @@ def run(arguments: argparse.Namespace) -> None:
         import torch
 
         from threed.fit import FitConfig
+        from threed.memory import check_reconstruction, machine_bytes
         from threed.progress_bar import draw
         from threed.reconstruct import ReconstructionSettings, reconstruct
         from threed.run_folder import read_orbit
+        from threed.video_io import MAX_FRAMES
 
         try:
             settings = ReconstructionSettings(
@@ -112,6 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
             )
         except ValueError as error:
             raise RequestError(str(error)) from error
+        check_reconstruction(MAX_FRAMES, arguments.size, arguments.texture, machine_bytes())
         if before is not None and folder.done("orbit"):
             up = before["up"]
         else:
@@ -172,23 +177,24 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _source_files(path: Path) -> list[Path]:
     """Return what a source is read from: a file, or a transforms.json and the pictures it names."""
-    if path.name.endswith(".json"):
-        path = path.parent
-    if not path.is_dir():
-        return [path]
-    if (path / "orbit.npz").is_file():
-        return [path / "orbit.npz"]
-    listing = path / "transforms.json"
-    if not listing.exists():
-        from threed.picture_folder import pictures_in
+    if path.is_dir():
+        if (path / "orbit.npz").is_file():
+            return [path / "orbit.npz"]
+        listing = path / "transforms.json"
+        if not listing.exists():
+            from threed.picture_folder import pictures_in
 
-        return pictures_in(path) or [path]
+            return pictures_in(path) or [path]
+    elif path.name.lower().endswith(".json"):
+        listing = path
+    else:
+        return [path]
     try:
         frames = json.loads(listing.read_text("utf-8"))["frames"]
         names = {
             frame[key] for frame in frames for key in ("file_path", "mask_path") if key in frame
         }
-        pictures = [path / name for name in names]
+        pictures = [listing.parent / name for name in names]
         # Suffixes may be left out.
         pictures = [file if file.suffix else file.with_suffix(".png") for file in pictures]
         return [listing, *(file for file in pictures if file.exists())]
@@ -220,7 +226,7 @@ def _same_run(folder: RunFolder, asked: dict[str, Any], overwrite: bool) -> dict
 
 def _write_source(
     arguments: argparse.Namespace, asked: dict[str, Any], folder: RunFolder
-) -> "threed.dataset.Up":
+) -> "threed.upright.Up":
     """Read the source, write the first two stages and return the orbit's axis that is up."""
     from threed.placement import turned_up
     from threed.poses import PoseConfig
@@ -246,7 +252,7 @@ def _write_source(
     return up
 
 
-def _place(folder: RunFolder, origin: "threed.placement.Origin", up: "threed.dataset.Up") -> None:
+def _place(folder: RunFolder, origin: "threed.placement.Origin", up: "threed.upright.Up") -> None:
     """Move the finished mesh; moving it again changes nothing, so a resumed run may."""
     from threed.export import write_whole
     from threed.glb import moved

@@ -1,53 +1,42 @@
 """nerfstudio's folders, in and out: transforms.json and its pictures.
 
 Poses are camera to world in OpenGL's axes, as ours are, so they are written and read unchanged and
-what is built from them stands in the file's own coordinates. `applied_transform` and
-`applied_scale` tell how these came from a tool's own; they are already in the poses and nothing is
-undone. A value that stands in a frame counts before the one that stands for all.
+what is built from them stands in the file's own coordinates; only where up is the negative end of
+an axis is the scene turned. `applied_transform` and `applied_scale` tell how the coordinates came
+from a tool's own; they are already in the poses and nothing is undone. A value that stands in a
+frame counts before the one that stands for all.
 """
 
 import json
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from threed.aim import meeting_point, seen_at
+from threed.aim import meeting_point
 from threed.background import PictureCutter
 from threed.cameras import Cameras, camera_rays
+from threed.dataset_pictures import MAX_NUMBER, View, read_objects
 from threed.errors import RequestError
 from threed.orbit import OrbitVideo
 from threed.resample import Lens, frame_size, object_extent, resample
+from threed.upright import Up
 
 MAX_VIEWS = 96
 MIN_VIEWS = 3
 MAX_JSON_BYTES = 64 << 20
-MAX_PICTURE_SIDE = 8192
-MAX_WORKING_SIDE = 1024
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-PICTURE_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
+# So many whole views make a shape on their own.
+ENOUGH_WHOLE = 8
+# Tops of cameras that look steeply down point anywhere on the average, but not so far down.
+UPSIDE_DOWN = 0.25
 PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "PERSPECTIVE")
-
-Up = Literal["y", "z"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """One entry of a transforms.json."""
-
-    path: Path
-    mask_path: Path | None
-    c2w: Float[np.ndarray, "4 4"]
-    entry: dict[str, Any]
-    """The frame's own keys over those that stand for all."""
 
 
 def write_transforms(path: Path, cameras: Cameras, names: list[str]) -> None:
@@ -80,66 +69,123 @@ def cameras_up(cameras: Cameras) -> Up:
 
 
 def read_dataset(
-    folder: Path, size: int, cutter: PictureCutter | None = None
+    path: Path, size: int, cutter: PictureCutter | None = None, notes: list[str] | None = None
 ) -> tuple[OrbitVideo, Up]:
     """Return the views of a nerfstudio folder, in the file's coordinates, and which axis is up.
 
-    Pictures without alpha are cut out. All come out as one centred pinhole whose frame just holds
-    the object, its longer side `size` pixels; no normals, for light is as filmed.
+    Pictures without alpha are cut out. All come out as centred pinholes of one size whose frames
+    just hold the object, the longer side `size` pixels; no normals, for light is as filmed. A
+    picture that shows but a part of the object has a frame that lies within what it shows. A
+    scene that is upside down is turned by half a turn about x.
 
     Args:
-        folder: Where transforms.json lies.
+        path: The folder where transforms.json lies, or a file of its kind by any name.
         size: Longer side of the views, pixels.
         cutter: Cuts pictures out that have no alpha, and counts; one of its own where it is None.
+        notes: Is given a sentence for all that the user should know.
 
     Raises:
         RequestError: A file is missing, damaged or says something that no camera can be.
         InstallationError: A segmentation model is there, is needed, and is damaged.
     """
-    cutter = cutter or PictureCutter()
-    meta = _read_json(folder / "transforms.json")
-    views = _read_views(meta, folder)
+    cutter, notes = cutter or PictureCutter(), [] if notes is None else notes
+    listing = path / "transforms.json" if path.is_dir() else path
+    meta = _read_json(listing)
+    views = _read_views(meta, listing)
     if len(views) > MAX_VIEWS:
         views = [views[index * len(views) // MAX_VIEWS] for index in range(MAX_VIEWS)]
     positions = np.stack([view.c2w[:3, 3] for view in views])
     if np.ptp(positions, axis=0).max() <= 1e-6 * (1 + np.abs(positions).max()):
-        raise RequestError(f"{folder}/transforms.json: all cameras stand in one place")
+        raise RequestError(f"{listing}: all cameras stand in one place")
     middle = meeting_point(np.stack([view.c2w for view in views]))
-    pictures, lenses = zip(*(_read_view(view, cutter, middle) for view in views), strict=True)
-    extent = np.max(
-        [object_extent(p[..., 3], lens) for p, lens in zip(pictures, lenses, strict=True)], axis=0
-    )
-    if extent.min() <= 0:
-        raise RequestError(f"{folder}: every picture is fully transparent")
-    if not np.isfinite(extent).all():
-        raise RequestError(f"{folder}/transforms.json: the lens distortion cannot be undone")
-    width, height, fov_y = frame_size(extent, size)
-    frames = torch.from_numpy(
-        np.stack(
-            [
-                resample(picture, lens, width, height, fov_y)
-                for picture, lens in zip(pictures, lenses, strict=True)
-            ]
-        )
-    )
+    shown = read_objects(views, cutter, middle)
+    kept, frames, fov_y = _framed(shown, size, listing, notes)
     cameras = Cameras(
-        c2w=torch.from_numpy(np.stack([view.c2w for view in views])).float(),
-        fov_y=torch.full((len(views),), fov_y),
-        width=width,
-        height=height,
+        c2w=torch.from_numpy(np.stack([views[index].c2w for index in kept])).float(),
+        fov_y=torch.from_numpy(fov_y).float(),
+        width=frames.shape[2],
+        height=frames.shape[1],
     )
-    _check_facing(folder, cameras, frames[..., 3])
+    _check_facing(listing, cameras, frames[..., 3])
+    up, is_upside_down = _file_up(meta, cameras)
+    if is_upside_down:
+        notes.append(
+            f"the scene stood on its head and was turned by half a turn, so that {up} is up"
+        )
+        half_turn = torch.tensor([1.0, -1.0, -1.0, 1.0])[:, None]
+        cameras = replace(cameras, c2w=half_turn * cameras.c2w)
     orbit = OrbitVideo(
         albedo=frames[..., :3].contiguous(),
         alpha=frames[..., 3].contiguous(),
         normals=None,
         cameras=cameras,
     )
-    return orbit, _file_up(meta, cameras)
+    return orbit, up
+
+
+def _framed(
+    shown: list[tuple[np.ndarray, Lens]], size: int, listing: Path, notes: list[str]
+) -> tuple[list[int], Float[Tensor, "view rows columns 4"], Float[np.ndarray, " view"]]:
+    """Return which views are kept, their frames and the vertical field of view of each, radians.
+
+    All frames have the shape that holds the object in every picture that shows it whole.
+    """
+    # A distortion that cannot be undone overflows and is refused here.
+    with np.errstate(over="ignore", invalid="ignore"):
+        extents = np.stack([object_extent(picture[..., 3], lens) for picture, lens in shown])
+        # What a picture cuts off is not known to be empty: its frame lies within what it shows.
+        most = np.stack([_half_sides(*view) for view in shown])
+    if extents.max(axis=0).min() <= 0:
+        raise RequestError(f"{listing}: every picture is fully transparent")
+    whole = (extents.max(axis=1) > 0) & ~np.array([_is_cut_off(view[0]) for view in shown])
+    if not (np.isfinite(extents).all() and np.isfinite(most[~whole]).all()):
+        raise RequestError(f"{listing}: the lens distortion cannot be undone")
+    if whole.any():
+        width, height, fov_y = frame_size(extents[whole].max(axis=0), size)
+    else:
+        width, height, fov_y = frame_size(extents.max(axis=0), size, most.max(axis=0))
+    half = math.tan(0.5 * fov_y) * np.array([width / height, 1.0])
+    shares = np.where(whole, 1.0, (most / half).min(axis=1))
+    fovs = 2 * np.arctan(shares * half[1])
+    kept = _kept(whole, notes)
+    frames = np.stack([resample(*shown[index], width, height, fovs[index]) for index in kept])
+    return kept, torch.from_numpy(frames), fovs[kept]
+
+
+def _is_cut_off(picture: Float[np.ndarray, "height width 4"]) -> bool:
+    alpha = picture[..., 3]
+    return bool(alpha[[0, -1]].max() > 0.5 or alpha[:, [0, -1]].max() > 0.5)
+
+
+def _half_sides(
+    picture: Float[np.ndarray, "height width 4"], lens: Lens
+) -> Float[np.ndarray, " 2"]:
+    """Return half width and half height, in tangent units, of a centred frame within a picture."""
+    x, y = (np.arange(count) + 0.5 for count in picture.shape[1::-1])
+    left_right = lens.to_tangent(np.stack(np.meshgrid(x[[0, -1]], y), axis=-1))[..., 0]
+    top_bottom = lens.to_tangent(np.stack(np.meshgrid(x, y[[0, -1]]), axis=-1))[..., 1]
+    # A lens' formula may hold no longer in the corners, where nothing is then asked of it.
+    half = [np.fmin.reduce(np.abs(side).ravel()) for side in (left_right, top_bottom)]
+    # The principal point may lie at the very edge.
+    return np.maximum(half, [0.5 / lens.fl_x, 0.5 / lens.fl_y])
+
+
+def _kept(whole: Bool[np.ndarray, " view"], notes: list[str]) -> list[int]:
+    """Return the views that are kept: with enough whole ones, less than twice as many others.
+
+    Where less than a third of the views look, a hull has nothing.
+    """
+    chosen, cut = np.nonzero(whole)[0], np.nonzero(~whole)[0]
+    room = 2 * len(chosen) - 1 if len(chosen) >= ENOUGH_WHOLE else len(cut)
+    kept = min(len(cut), room)
+    if len(cut):
+        left_out = f", of which {len(cut) - kept} were left out" if kept < len(cut) else ""
+        notes.append(f"{len(cut)} of {len(whole)} pictures do not show the whole object{left_out}")
+    return sorted([*chosen.tolist(), *cut[np.arange(kept) * len(cut) // max(kept, 1)].tolist()])
 
 
 def _check_facing(
-    folder: Path, cameras: Cameras, alpha: Float[Tensor, "view height width"]
+    listing: Path, cameras: Cameras, alpha: Float[Tensor, "view height width"]
 ) -> None:
     """Refuse cameras whose views of the object meet behind them, as those of foreign axes do."""
     origins, directions = camera_rays(cameras)
@@ -152,7 +198,7 @@ def _check_facing(
     behind = ((centre - origin) * view).sum(dim=-1) < 0
     if 2 * int(behind.sum()) > len(view):
         raise RequestError(
-            f"{folder}/transforms.json: {int(behind.sum())} of {len(view)} cameras look away from "
+            f"{listing}: {int(behind.sum())} of {len(view)} cameras look away from "
             "the object; poses must be camera to world and look along -z (OpenGL)"
         )
 
@@ -171,7 +217,7 @@ def _read_json(path: Path) -> dict[str, Any]:
             raise
         raise RequestError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(meta, dict) or not isinstance(meta.get("frames"), list):
-        raise RequestError(f"{path} has no list `frames`")
+        raise RequestError(f"{path} is no transforms.json of nerfstudio's: it has no list `frames`")
     model = meta.get("camera_model", "PINHOLE")
     if model not in PINHOLES:
         raise RequestError(f"{path}: camera_model is {model!r}; can be {', '.join(PINHOLES)}")
@@ -180,30 +226,30 @@ def _read_json(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _read_views(meta: dict[str, Any], folder: Path) -> list[View]:
+def _read_views(meta: dict[str, Any], listing: Path) -> list[View]:
     shared = {key: value for key, value in meta.items() if key != "frames"}
     views = []
     for index, frame in enumerate(meta["frames"]):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-            raise RequestError(f"{folder}/transforms.json: frame {index} has no file_path")
+            raise RequestError(f"{listing}: frame {index} has no file_path")
         mask = frame.get("mask_path")
         views.append(
             View(
-                path=_inside(folder, frame["file_path"]),
-                mask_path=_inside(folder, mask) if isinstance(mask, str) else None,
-                c2w=_pose(frame, f"{folder}/transforms.json: frame {index}"),
+                path=_inside(listing, frame["file_path"]),
+                mask_path=_inside(listing, mask) if isinstance(mask, str) else None,
+                c2w=_pose(frame, f"{listing}: frame {index}"),
                 entry=shared | frame,
             )
         )
     return views
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _inside(listing: Path, name: str) -> Path:
     """Return the path of a picture; a file from elsewhere must not name others on this machine."""
     relative = os.path.normpath(name)
     if os.path.isabs(relative) or relative.startswith("..") or "\0" in name:
-        raise RequestError(f"{folder}/transforms.json names {name!r}, outside its folder")
-    path = folder / relative
+        raise RequestError(f"{listing} names {name!r}, outside its folder")
+    path = listing.parent / relative
     # NeRF's synthetic scenes leave the suffix out.
     if not path.suffix and not path.exists():
         path = path.with_suffix(".png")
@@ -213,15 +259,18 @@ def _inside(folder: Path, name: str) -> Path:
 def _pose(frame: dict[str, Any], where: str) -> np.ndarray:
     try:
         pose = np.array(frame["transform_matrix"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(f"{where} has no transform_matrix of numbers") from error
     if pose.shape not in ((4, 4), (3, 4)):
         raise RequestError(f"{where}: transform_matrix has shape {pose.shape}; 4 x 4 is needed")
     if not np.isfinite(pose).all():
         raise RequestError(f"{where}: transform_matrix holds a value that is not finite")
+    if np.abs(pose).max() > MAX_NUMBER:
+        raise RequestError(f"{where}: transform_matrix holds a value beyond {MAX_NUMBER:g}")
     rotation = pose[:3, :3]
     scale = np.cbrt(np.linalg.det(rotation))
-    if scale <= 1e-9 or np.abs(rotation.T @ rotation / scale**2 - np.eye(3)).max() > 1e-2:
+    # Written so that what is not a number is refused.
+    if not (scale > 1e-9 and np.abs(rotation.T @ rotation / scale**2 - np.eye(3)).max() < 1e-2):
         raise RequestError(f"{where}: transform_matrix is no rotation, it shears or mirrors")
     # Rounded files are a little off; the nearest rotation is what was meant.
     left, _, right = np.linalg.svd(rotation)
@@ -230,92 +279,15 @@ def _pose(frame: dict[str, Any], where: str) -> np.ndarray:
     return c2w
 
 
-def _read_view(view: View, cutter: PictureCutter, middle: np.ndarray) -> tuple[np.ndarray, Lens]:
-    """Return a premultiplied RGBA picture, reduced to working size, with its lens."""
-    picture, source_size = _read_picture(view.path, "RGBA")
-    lens = _lens(view, source_size).scaled(
-        picture.shape[1] / source_size[0], picture.shape[0] / source_size[1]
-    )
-    alpha = picture[..., 3]
-    if view.mask_path is not None and alpha.min() > 0.98:
-        mask = _read_picture(view.mask_path, "L")[0]
-        if mask.shape != alpha.shape:
-            raise RequestError(f"{view.mask_path} has another size than {view.path}")
-        return picture * mask[..., None], lens
-    if alpha.min() > 0.5:
-        rgb = np.rint(255 * picture[..., :3]).astype(np.uint8)
-        try:
-            place = seen_at(middle, view.c2w, lens, rgb.shape[1], rgb.shape[0])
-            return cutter.cut(rgb, place), lens
-        except RequestError as error:
-            raise RequestError(f"{view.path} has no alpha, and {error}") from error
-    return picture, lens
-
-
-def _read_picture(path: Path, mode: Literal["RGBA", "L"]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return a picture in [0, 1], premultiplied, with its width and height in the file."""
-    try:
-        with Image.open(path, formats=PICTURE_FORMATS) as image:
-            size = image.size
-            if max(size) > MAX_PICTURE_SIDE:
-                raise RequestError(
-                    f"{path} is {size[0]} x {size[1]} pixels; at most {MAX_PICTURE_SIDE} a side"
-                )
-            if image.mode not in PICTURE_MODES:
-                raise RequestError(f"{path} has pixels of kind {image.mode}; 8 bits are needed")
-            scale = min(1.0, MAX_WORKING_SIDE / max(size))
-            small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-            # Pillow's RGBa is premultiplied, so that averaging mixes no hidden colours in.
-            picture = image.convert(mode) if mode == "L" else image.convert("RGBA").convert("RGBa")
-            picture = picture.resize(small, Image.Resampling.HAMMING)
-            return np.asarray(picture, dtype=np.float32) / 255, size
-    except FileNotFoundError as error:
-        raise RequestError(f"transforms.json names {path}, which is not there") from error
-    except UnidentifiedImageError as error:
-        raise RequestError(f"{path} is no picture ({', '.join(PICTURE_FORMATS)})") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RequestError(f"{path} cannot be read, it may be cut short: {error}") from error
-
-
-def _lens(view: View, size: tuple[int, int]) -> Lens:
-    """Return a view's lens in the pixels of its file."""
-    width, height = size
-    w, h = _number(view, "w", float(width)), _number(view, "h", float(height))
-    if abs(w * height - h * width) > max(w, h, width, height):
-        raise RequestError(
-            f"{view.path} is {width} x {height} pixels, but transforms.json says {w:g} x {h:g}"
-        )
-    angle_x, angle_y = _number(view, "camera_angle_x", 0.0), _number(view, "camera_angle_y", 0.0)
-    from_angle_x = 0.5 * w / math.tan(angle_x / 2) if 0 < angle_x < math.pi else 0.0
-    from_angle_y = 0.5 * h / math.tan(angle_y / 2) if 0 < angle_y < math.pi else 0.0
-    fl_x = _number(view, "fl_x", from_angle_x)
-    fl_y = _number(view, "fl_y", from_angle_y or fl_x)
-    fl_x = fl_x or fl_y
-    cx, cy = _number(view, "cx", w / 2), _number(view, "cy", h / 2)
-    if not (fl_x > 0 and fl_y > 0):
-        raise RequestError(f"{view.path}: transforms.json gives no focal length (fl_x) above 0")
-    if not (0 < cx < w and 0 < cy < h):
-        raise RequestError(f"{view.path}: the principal point {cx:g}, {cy:g} lies off the picture")
-    given = view.entry.get("distortion_params")
-    keys = ("k1", "k2", "k3", "k4", "p1", "p2")
-    if isinstance(given, list) and len(given) == len(keys):
-        view = replace(view, entry=view.entry | dict(zip(keys, given, strict=True)))
-    k1, k2, k3, k4, p1, p2 = (_number(view, key, 0.0) for key in keys)
-    lens = Lens(fl_x=fl_x, fl_y=fl_y, cx=cx, cy=cy, radial=(k1, k2, k3, k4), tangential=(p1, p2))
-    return lens.scaled(width / w, height / h)
-
-
-def _number(view: View, key: str, default: float) -> float:
-    value = view.entry.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RequestError(f"{view.path}: transforms.json gives {value!r} for {key}, not a number")
-    return float(value)
-
-
-def _file_up(meta: dict[str, Any], cameras: Cameras) -> Up:
-    given = meta.get("up")
-    if isinstance(given, list) and len(given) == 3 and given.count(0) == 2:
-        return "z" if given[2] else "y"
-    if given in ("y", "z"):
-        return given
-    return cameras_up(cameras)
+def _file_up(meta: dict[str, Any], cameras: Cameras) -> tuple[Up, bool]:
+    """Return the axis that is up, and whether that is its negative end."""
+    match meta.get("up"):
+        case "y" | "z" as axis:
+            return axis, False
+        case [0, int() | float() as end, 0] if end:
+            return "y", end < 0
+        case [0, 0, int() | float() as end] if end:
+            return "z", end < 0
+    up = cameras_up(cameras)
+    top = float(cameras.c2w[:, "xyz".index(up), 1].mean())
+    return up, top < -UPSIDE_DOWN

@@ -12,9 +12,11 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from threed.cameras import Cameras, camera_angles, orbit_cameras, project
@@ -35,7 +37,7 @@ class DistillationConfig:
 
     num_rounds: int = 1
     """Orbits rendered, denoised and learnt from, one after another."""
-    steps_a_round: int = 32
+    steps_a_round: int = 24
     """Steps of descent on each."""
     noise: tuple[float, float] = (0.95, 0.8)
     """Sigma of the first and of the last round, 0 is clean. A side that no frame showed is a guess
@@ -51,11 +53,12 @@ class DistillationConfig:
             loss=DRAWN,
             rays_a_step=6144,
             blur=(1.0, 1.0),
-            distance_rate=(0.06, 0.03),
-            colour_rate=(0.004, 0.002),
+            distance_rate=(0.02, 0.01),
+            colour_rate=(0.008, 0.003),
         )
     )
-    """How the field descends; its number of steps is not used."""
+    """How the field descends; its number of steps is not used. Larger steps of the distance would
+    unsettle what the input has shaped; colours are learnt anew."""
 
     def __post_init__(self) -> None:
         if self.num_rounds < 1 or self.steps_a_round < 1:
@@ -66,13 +69,22 @@ class DistillationConfig:
             raise ValueError(f"elevations_deg is {self.elevations_deg}; some within 90 degrees")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Distilled:
+    """A finished field and where it was taught."""
+
+    field: Field
+    taught: tuple[Cameras, ...]
+    """The new orbits that it has learnt from; none where it was put back."""
+
+
 def distil(
     field: Field,
     orbit: OrbitVideo,
     denoise: Denoise,
     config: DistillationConfig,
     generator: torch.Generator,
-) -> Generator[FitStep, None, Field]:
+) -> Generator[FitStep, None, Distilled]:
     """Yield a record a step and return the finished field, which is a new one.
 
     Args:
@@ -89,8 +101,8 @@ def distil(
     seen = surface_points(field, orbit.cameras)
     inputs = cull(field, ray_targets(orbit))
     agreement = input_agreement(field, orbit)
-    orbits = new_orbits(orbit.cameras, config, generator)
-    for number, cameras in enumerate(orbits):
+    taught: list[Cameras] = []
+    for number, cameras in enumerate(new_orbits(orbit.cameras, config, generator)):
         before = copy.deepcopy(field.state_dict())
         part = number / max(1, config.num_rounds - 1)
         sigma = config.noise[0] + (config.noise[1] - config.noise[0]) * part
@@ -102,7 +114,29 @@ def distil(
         if input_agreement(field, orbit) < agreement - config.patience_db:
             field.load_state_dict(before)
             break
-    return field
+        taught.append(cameras)
+    return Distilled(field=field, taught=tuple(taught))
+
+
+def write_taught(path: Path, taught: tuple[Cameras, ...]) -> None:
+    """Write the cameras of new orbits into one safetensors file."""
+    tensors = {}
+    for number, cameras in enumerate(taught):
+        tensors[f"{number}.c2w"] = cameras.c2w.contiguous().cpu()
+        tensors[f"{number}.fov_y"] = cameras.fov_y.contiguous().cpu()
+        tensors[f"{number}.size"] = torch.tensor([cameras.width, cameras.height])
+    save_file(tensors, path)
+
+
+def read_taught(path: Path) -> tuple[Cameras, ...]:
+    """Return what `write_taught` wrote, on the CPU."""
+    tensors = load_file(path)
+    taught = []
+    for number in range(len(tensors) // 3):
+        width, height = tensors[f"{number}.size"].tolist()
+        c2w, fov_y = tensors[f"{number}.c2w"], tensors[f"{number}.fov_y"]
+        taught.append(Cameras(c2w=c2w, fov_y=fov_y, width=width, height=height))
+    return tuple(taught)
 
 
 def new_orbits(

@@ -11,6 +11,7 @@ from trimesh.visual.material import PBRMaterial
 
 from threed.glb import with_short_indices
 from threed.textured_mesh import TexturedMesh
+from threed.upright import STAND_UP, Up
 
 GENERATOR = "Lathe"
 
@@ -22,13 +23,15 @@ def export_glb(
     write_whole(path, glb_bytes(mesh, unlit=unlit, extras=extras))
 
 
-def glb_bytes(mesh: TexturedMesh, *, unlit: bool, extras: dict[str, object]) -> bytes:
+def glb_bytes(mesh: TexturedMesh, *, unlit: bool, extras: dict[str, object], up: Up = "y") -> bytes:
     """Return a binary glTF: one mesh, one material, its texture as PNG inside.
 
     Args:
-        mesh: In the coordinates in which it shall stand; glTF is +y up, front towards +z, as ours.
+        mesh: As ours, +y up with its front towards +z, which is how glTF has it; or as `up` says.
         unlit: Whether the colours hold their light already (KHR_materials_unlit).
         extras: JSON values that go into the file's `asset.extras`, such as prompt and seed.
+        up: The mesh's axis that points up. One that stands along z keeps its numbers, and its node
+            in the file is turned, so that viewers show it standing.
     """
     material = PBRMaterial(
         name="surface",
@@ -61,6 +64,10 @@ def glb_bytes(mesh: TexturedMesh, *, unlit: bool, extras: dict[str, object]) -> 
         tree["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}]
         for texture in tree["textures"]:
             texture["sampler"] = 0
+        if up == "z":
+            for node in tree["nodes"]:
+                if "mesh" in node:
+                    node["rotation"] = list(STAND_UP)
         if unlit:
             tree["extensionsUsed"] = ["KHR_materials_unlit"]
             for entry in tree["materials"]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from threed.command_line import EXIT_FAILED, EXIT_REQUEST, OneLineParser, complain
 from threed.errors import RequestError
 from threed.export import write_whole
-from threed.export_formats import FORMATS, PRINT_MM, find_format, stl_bytes
+from threed.export_formats import FORMATS, PRINT_MM, find_format, stl_bytes, upright_mesh
 from threed.run_folder import RunFolder
-from threed.textured_mesh import read_own_glb
 
 PROGRAM = "python -m threed export"
 MM_RANGE = (1.0, 10_000.0)
@@ -48,7 +47,7 @@ def export(arguments: argparse.Namespace) -> Path:
     if not RunFolder(arguments.run).done(known.stage):
         raise RequestError(f"{arguments.run} holds no run that has a finished {known.stage}")
     if known.name == "stl":
-        data = stl_bytes(read_own_glb(arguments.run / "mesh.glb"), arguments.size_mm)
+        data = stl_bytes(upright_mesh(arguments.run / "mesh.glb"), arguments.size_mm)
     else:
         data = known.make(arguments.run)
     path = arguments.out or arguments.run / f"export{known.suffix}"

@@ -3,21 +3,23 @@
 Everything is made from a run folder's own files. Importing this loads no torch, so that a page may
 convert in its own process.
 
-OBJ, PLY and USDZ stand in the mesh's own coordinates, +y up. STL knows no unit and goes to
-printers, which count millimetres and build along z: there the mesh is stood up, `PRINT_MM` long
-unless told.
+OBJ, PLY and USDZ are +y up, as glTF is, whichever axis the mesh stood along. STL knows no unit and
+goes to printers, which count millimetres and build along z: there the mesh is stood up, `PRINT_MM`
+long unless told.
 """
 
 import io
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageSequence
 
+from threed.glb import up_of
 from threed.textured_mesh import TexturedMesh, read_own_glb
+from threed.upright import upright
 from threed.usdz import usdz_bytes
 
 PRINT_MM = 100.0
@@ -189,7 +191,18 @@ def zip_bytes(files: dict[str, bytes]) -> bytes:
 
 
 def _of_mesh(convert: Callable[[TexturedMesh], bytes]) -> Callable[[Path], bytes]:
-    return lambda folder: convert(read_own_glb(folder / "mesh.glb"))
+    return lambda folder: convert(upright_mesh(folder / "mesh.glb"))
+
+
+def upright_mesh(path: Path) -> TexturedMesh:
+    """Return the mesh of a GLB of this program, +y up.
+
+    Raises:
+        RequestError: As `read_own_glb`.
+    """
+    mesh = read_own_glb(path)
+    up = up_of(path)
+    return replace(mesh, vertices=upright(mesh.vertices, up), normals=upright(mesh.normals, up))
 
 
 FORMATS: tuple[Format, ...] = (

@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from threed.poses import (
     OrbitPoses,
     in_unit_sphere,
 )
+from threed.progress import finish
 from threed.turns import MIN_FRAMES, evenly
 
 PACKAGE = "pycolmap"
@@ -43,6 +46,8 @@ MISSING = (
 )
 SECONDS = 300.0
 """Wall time until the search is given up."""
+PULSE = 0.5
+"""Seconds between two signs of life."""
 LONGEST_SIDE = 640
 """Pictures are searched at this size at most, pixels."""
 LEAST_SHARE = 0.8
@@ -78,10 +83,21 @@ def place(
     fov_y: float,
     fov_known: bool,
 ) -> Placed:
-    """Return the frames that COLMAP can place, of whole pictures, premultiplied RGBA.
+    """Return the frames that COLMAP can place, as `place_steps` does, telling nobody."""
+    return finish(place_steps(pictures, fov_y, fov_known))
+
+
+def place_steps(
+    pictures: Float[np.ndarray, "frame height width 4"],
+    fov_y: float,
+    fov_known: bool,
+) -> Generator[None, None, Placed]:
+    """Yield about every half second, and return the frames that COLMAP can place.
+
+    Closing ends the search at once.
 
     Args:
-        pictures: Uncropped: the principal point is the middle.
+        pictures: Whole, premultiplied RGBA: the principal point is the middle.
         fov_y: Radians.
         fov_known: Whether that is told; else it is where the search starts.
 
@@ -97,7 +113,7 @@ def place(
         focal = 0.5 * size[1] / math.tan(0.5 * fov_y)
         task = {"focal": focal, "focal_known": fov_known}
         (folder / "task.json").write_text(json.dumps(task), "utf-8")
-        _run(folder)
+        yield from _run(folder)
         found = json.loads((folder / "cameras.json").read_text("utf-8"))
     names = sorted(found["cameras"])
     if len(names) < max(MIN_FRAMES, LEAST_SHARE * len(pictures)):
@@ -131,27 +147,32 @@ def _write_pictures(
         )
 
 
-def _run(folder: Path) -> None:
+def _run(folder: Path) -> Generator[None, None, None]:
     command = [sys.executable, "-m", "threed.colmap", str(folder)]
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        with subprocess.Popen(
-            command,
-            cwd=Path(__file__).resolve().parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **one},
-            # Of a group of its own: it notices when this process is killed, and clears up.
-            start_new_session=True,
-        ) as process:
-            try:
-                status = process.wait(SECONDS)
-            except BaseException:
-                process.kill()
-                raise
-    except subprocess.TimeoutExpired as error:
-        raise NotPlacedError("placing the frames by the object's texture takes too long") from error
+    deadline = time.monotonic() + SECONDS
+    with subprocess.Popen(
+        command,
+        cwd=Path(__file__).resolve().parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **one},
+        # Of a group of its own: it notices when this process is killed, and clears up.
+        start_new_session=True,
+    ) as process:
+        try:
+            while time.monotonic() < deadline:
+                try:
+                    status = process.wait(PULSE)
+                    break
+                except subprocess.TimeoutExpired:
+                    yield
+            else:
+                raise NotPlacedError("placing the frames by the object's texture takes too long")
+        except BaseException:
+            process.kill()
+            raise
     if status:
         raise NotPlacedError("the search by the object's texture broke down")
 

@@ -8,7 +8,6 @@ import trimesh
 from jaxtyping import Float, UInt8
 
 from threed.cameras import Cameras, camera_angles
-from threed.dataset import Up
 from threed.field import Field
 from threed.glb import budget_of, texture_kind
 from threed.metrics import psnr_in_box
@@ -18,6 +17,7 @@ from threed.render import render_views
 from threed.report import Report, Side, given_up, side_of, verdict
 from threed.report_picture import TILE, comparison
 from threed.textured_mesh import TexturedMesh, read_own_glb
+from threed.upright import Up
 
 
 def find(orbit: OrbitVideo, fitted: Field, glb: Path, up: Up) -> Report:

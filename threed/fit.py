@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from threed.adam import Adam, spread
 from threed.carving import CarvingConfig, carve_hollows
-from threed.dataset import Up
 from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.hollows import HollowConfig, empty_to_walls, opens_upwards, truer
@@ -31,6 +30,7 @@ from threed.render import (
 from threed.sampling import Band
 from threed.shading import Light, solve_light
 from threed.targets import Batch, RayTargets, cull, draw_batches, ray_targets
+from threed.upright import Up
 
 # A preview every second, or less often where drawing them would take a tenth of the time.
 PREVIEW_SECONDS = 1.0

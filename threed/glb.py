@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from threed.file_size import SizeBudget
+from threed.upright import Up
 
 GLTF_USHORT, GLTF_UINT = 5123, 5125
 WEBP = "EXT_texture_webp"
@@ -138,6 +139,12 @@ def budget_of(path: Path) -> SizeBudget | None:
     tree, _ = taken_apart(path.read_bytes())
     found = tree["meshes"][0].get("extras", {}).get("size_budget")
     return None if found is None else SizeBudget(**found)
+
+
+def up_of(path: Path) -> Up:
+    """Return which axis of its mesh a GLB of this program stands up."""
+    tree, _ = taken_apart(path.read_bytes())
+    return "z" if any("rotation" in node for node in tree["nodes"]) else "y"
 
 
 def texture_kind(path: Path) -> str:

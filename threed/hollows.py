@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.carving import outward, take_away
-from threed.dataset import Up
 from threed.field import Field
 from threed.orbit import OrbitVideo
 from threed.render import render_views, surface_points
+from threed.upright import Up
 
 # The air so many voxels about the opening is beside no wall.
 RIM = 2

@@ -18,7 +18,12 @@ MAX_PICTURES = 2000
 
 def pictures_in(folder: Path) -> list[Path]:
     """Return a folder's pictures in the order a person counts in: 2 before 10."""
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    # Where names begin with a dot, macOS keeps what it knows of a picture, not a picture.
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
     return sorted(found, key=lambda path: [_part(part) for part in re.split(r"(\d+)", path.name)])
 
 

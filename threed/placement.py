@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from threed.dataset import Up
 from threed.orbit import OrbitVideo
+from threed.upright import Up
 
 Origin = Literal["centre", "feet"]
 

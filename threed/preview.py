@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.cameras import DEFAULT_ELEVATION, Cameras, orbit_cameras
-from threed.dataset import Up
 from threed.export import write_whole
 from threed.orbit import OrbitVideo, shade
 from threed.rasterize import average_samples, rasterize
 from threed.textured_mesh import TexturedMesh
+from threed.upright import Up, upright
 
 SAMPLES = 2
 
@@ -86,8 +86,8 @@ def turntable(
     radius = float(np.linalg.norm(centred, axis=1).max())
     # The default orbit looks at the unit sphere, +y up.
     placed = TexturedMesh(
-        vertices=_upright(centred / max(radius, 1e-12), up),
-        normals=_upright(mesh.normals, up),
+        vertices=upright(centred / max(radius, 1e-12), up),
+        normals=upright(mesh.normals, up),
         uv=mesh.uv,
         faces=mesh.faces,
         texture=mesh.texture,
@@ -96,11 +96,6 @@ def turntable(
     assert seen.normals is not None
     colour = seen.albedo if unlit else shade(seen.albedo, seen.normals)
     return _to_bytes(colour + background * (1 - seen.alpha[..., None]))
-
-
-def _upright(vectors: Float[np.ndarray, "vector 3"], up: Up) -> Float[np.ndarray, "vector 3"]:
-    """Return vectors in a world whose up is +y."""
-    return vectors if up == "y" else vectors[:, [0, 2, 1]] * np.float32([1, 1, -1])  # pyright: ignore[reportArgumentType]
 
 
 def _to_bytes(

@@ -8,7 +8,13 @@ import numpy as np
 import torch
 
 from threed.cameras import Cameras
-from threed.distillation import Denoise, DistillationConfig, distil, new_orbits
+from threed.distillation import (
+    Denoise,
+    DistillationConfig,
+    distil,
+    read_taught,
+    write_taught,
+)
 from threed.errors import RequestError
 from threed.field import Field
 from threed.file_size import check_megabytes
@@ -17,7 +23,7 @@ from threed.fit import FitConfig, FitStep, fit
 from threed.mesh import MIN_FACES, MeshConfig, extract_mesh, resolution_for
 from threed.orbit import OrbitVideo
 from threed.preview import turntable, write_webp
-from threed.progress import Progress, Stage
+from threed.progress import Progress, Result, Stage
 from threed.report import Report
 from threed.report_picture import png_of, report_sheet
 from threed.run_folder import RunFolder
@@ -25,7 +31,8 @@ from threed.size_budget import glb_within, unwrap_within
 from threed.texture import bake
 from threed.textured_mesh import read_own_glb
 
-TEXTURE_RANGE = (64, 8192)
+TEXTURE_RANGE = (128, 8192)
+TAUGHT_NAME = "taught.safetensors"
 # Steps that bring nothing to see are passed on this often, in seconds.
 PULSE = 0.5
 
@@ -86,12 +93,7 @@ def reconstruct(
     if folder.done("report"):
         return Report.from_json(folder.file("report.json").read_text("utf-8"))
     seconds: dict[str, float] = {}
-    fitted = yield from _field(orbit, folder, settings, denoise, generator, seconds)
-    taught = ()
-    if denoise is not None and settings.distil:
-        # Where such an orbit starts, chance decides, and matters little to what it sees.
-        chance = torch.Generator().manual_seed(0)
-        taught = tuple(new_orbits(orbit.cameras, settings.distillation, chance))
+    fitted, taught = yield from _field(orbit, folder, settings, denoise, generator, seconds)
     yield from _mesh(orbit, fitted, taught, folder, settings, seconds)
     yield _progress("report", 0, 1, "comparing the views with the mesh")
     with _timed("report", seconds):
@@ -135,26 +137,34 @@ def _field(
     denoise: Denoise | None,
     generator: torch.Generator,
     seconds: dict[str, float],
-) -> Generator[Progress, None, Field]:
+) -> Generator[Progress, None, tuple[Field, tuple[Cameras, ...]]]:
+    """Return the field, and the cameras of orbits that a model taught it."""
     device = orbit.albedo.device
     if folder.done("field"):
-        return Field.load(folder.file("field.safetensors")).to(device)
+        field = Field.load(folder.file("field.safetensors")).to(device)
+        path = folder.file(TAUGHT_NAME)
+        taught = read_taught(path) if path.exists() else ()
+        return field, tuple(cameras.to(device) for cameras in taught)
     yield _progress("field", 0, settings.fit.num_steps, "carving the shape from the outlines")
     with _timed("field", seconds):
         steps = fit(orbit, settings.fit, generator)
         fitted = yield from _passed_on("field", "fitting shape and colour", steps)
+    taught: tuple[Cameras, ...] = ()
     if denoise is not None and settings.distil:
         with _timed("distillation", seconds):
             steps = distil(fitted, orbit, denoise, settings.distillation, generator)
-            fitted = yield from _passed_on("distillation", "refining unseen sides", steps)
+            distilled = yield from _passed_on("distillation", "refining unseen sides", steps)
+            fitted, taught = distilled.field, distilled.taught
     with folder.stage("field") as temporary:
         fitted.save(temporary / "field.safetensors")
-    return fitted
+        if taught:
+            write_taught(temporary / TAUGHT_NAME, taught)
+    return fitted, taught
 
 
 def _passed_on(
-    stage: Stage, message: str, steps: Generator[FitStep, None, Field]
-) -> Generator[Progress, None, Field]:
+    stage: Stage, message: str, steps: Generator[FitStep, None, Result]
+) -> Generator[Progress, None, Result]:
     """Yield the steps that show something or come after a pause; return what the steps return."""
     last = -float("inf")
     try:
@@ -201,6 +211,7 @@ def _mesh(
             settings.max_mb,
             unlit=light_baked,
             extras=settings.provenance,
+            up=settings.fit.up,
         )
     yield _progress("texture", 1, 3, "turning the mesh before the camera")
     with _timed("texture", seconds):

@@ -3,8 +3,9 @@
 A stage is written into a hidden folder inside the run folder and its files are then moved out. A
 record in `.stages/` lists them: it is `NAME.partial.json` from before the first file moves until
 after the last, when it is renamed to `NAME.done.json`. So a process killed at any moment leaves a
-stage either done or marked as a remnant, and the next run clears the remnants. A stage written
-anew discards the stages after it, which were made from it.
+stage either done or marked as a remnant, and the next run clears the remnants; what a power cut
+left with an empty record is one too. A stage written anew discards the stages after it, which were
+made from it.
 
 Importing this module loads no torch, so that a page may look into run folders.
 """
@@ -16,8 +17,6 @@ import os
 import shutil
 import tempfile
 import weakref
-import zipfile
-import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,16 +29,16 @@ from threed.errors import FolderInUseError, ReconstructionError, RequestError
 if TYPE_CHECKING:
     import threed.orbit
 
-STAGES = ("request", "orbit", "field", "mesh", "report")
-STAGE_FILES = ("request.json", "orbit.npz", "orbit.mp4", "transforms.json", "images")
-STAGE_FILES += ("field.safetensors", "mesh.glb", "preview.webp")
-STAGE_FILES += ("report.json", "report.png", "worst_view.png", "best_view.png")
+STAGE_FILES = {
+    "request": ("request.json",),
+    "orbit": ("orbit.npz", "orbit.mp4", "transforms.json", "images"),
+    "field": ("field.safetensors", "taught.safetensors"),
+    "mesh": ("mesh.glb", "preview.webp"),
+    "report": ("report.json", "report.png", "worst_view.png", "best_view.png"),
+}
+"""Every stage's files; some runs leave some of them out."""
+STAGES = tuple(STAGE_FILES)
 ORBIT_FPS = 12
-MAX_ORBIT_BYTES = 2 << 30
-"""What an orbit.npz may hold once unpacked: a few thousand frames of 512 x 512."""
-
-# What a damaged archive may raise; MemoryError where a header lies about its array's size.
-DAMAGE = (OSError, ValueError, LookupError, EOFError, RuntimeError, MemoryError, zlib.error)
 
 
 class RunFolder:
@@ -101,11 +100,8 @@ class RunFolder:
 
     def done(self, stage: str) -> bool:
         """Return whether a stage is whole: finished, and its files still there."""
-        try:
-            names = json.loads(self._record(stage, "done").read_text())
-        except (OSError, ValueError):
-            return False
-        return all((self.path / name).exists() for name in names)
+        names = _listed(self._record(stage, "done"))
+        return names is not None and all((self.path / name).exists() for name in names)
 
     def file(self, name: str) -> Path:
         """Return the path of one of the folder's files, whether or not it is there."""
@@ -209,18 +205,26 @@ class RunFolder:
     def _clear_remnants(self) -> None:
         for partial in self._records.glob("*.partial.json"):
             self._remove_listed(partial)
+        for index, stage in enumerate(STAGES):
+            done = self._record(stage, "done")
+            if done.exists() and _listed(done) is None:
+                self._discard_from(index)
         for remnant in self._records.glob("*.tmp"):
             _remove(remnant)
 
     def _remove_listed(self, partial: Path) -> None:
-        for name in json.loads(partial.read_text()):
+        names = _listed(partial)
+        if names is None:
+            names = STAGE_FILES.get(partial.name.split(".")[0], ())
+        for name in names:
             _remove(self.path / name)
         partial.unlink()
 
     def _foreign(self) -> list[str]:
         records = [self._record(stage, "done") for stage in STAGES]
-        own = {n for file in records if file.exists() for n in json.loads(file.read_text())}
-        return [name for name in STAGE_FILES if name not in own and (self.path / name).exists()]
+        own = {name for record in records for name in _listed(record) or ()}
+        names = (name for files in STAGE_FILES.values() for name in files)
+        return [name for name in names if name not in own and (self.path / name).exists()]
 
 
 def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "") -> None:
@@ -265,34 +269,33 @@ def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":
 
     from threed.cameras import Cameras
     from threed.orbit import OrbitVideo
+    from threed.orbit_arrays import load_arrays
 
     path = Path(path) / "orbit.npz" if Path(path).is_dir() else Path(path)
-    arrays = _load_arrays(path)
+    arrays = load_arrays(path)
     try:
-        frames = torch.from_numpy(arrays["frames"]).float() / 255
-        shape, dtype = tuple(frames.shape), arrays["frames"].dtype
+        frames = arrays.pop("frames")
+        shape, dtype = frames.shape, frames.dtype
         if len(shape) != 4 or shape[-1] != 4 or 0 in shape or dtype != np.uint8:
             raise ValueError(f"frames are {dtype} {shape}")
-        alpha = frames[..., 3]
+        # In place and in parts, for these may be gigabytes.
+        alpha = torch.from_numpy(frames[..., 3]).float().div_(255)
+        albedo = torch.from_numpy(frames[..., :3]).float().div_(255).mul_(alpha[..., None])
+        del frames
         normals = None
         if "normals" in arrays:
-            normals = torch.from_numpy(arrays["normals"]).float() / 127 * alpha[..., None]
+            normals = torch.from_numpy(arrays.pop("normals")).float().div_(127)
+            normals = normals.mul_(alpha[..., None])
         kind = str(arrays["kind"])
         if kind not in ("orbit", "clip"):
             raise ValueError(f"kind is {kind}")
         cameras = Cameras(
             c2w=torch.from_numpy(arrays["c2w"].astype(np.float32)),
             fov_y=torch.from_numpy(arrays["fov_y"].astype(np.float32)),
-            width=frames.shape[2],
-            height=frames.shape[1],
+            width=shape[2],
+            height=shape[1],
         )
-        return OrbitVideo(
-            albedo=frames[..., :3] * alpha[..., None],
-            alpha=alpha,
-            normals=normals,
-            cameras=cameras,
-            kind=kind,
-        )
+        return OrbitVideo(albedo=albedo, alpha=alpha, normals=normals, cameras=cameras, kind=kind)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
 
@@ -305,23 +308,18 @@ def _straight_frames(orbit: "threed.orbit.OrbitVideo") -> np.ndarray:
     return np.rint(255 * np.concatenate([straight, alpha], axis=-1)).astype(np.uint8)
 
 
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise RequestError(f"there is no orbit video at {path}")
+def _listed(record: Path) -> list[str] | None:
+    """Return the files that a record lists; None if it is absent or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_ORBIT_BYTES:
-            raise RequestError(
-                f"{path} unpacks to {size >> 20} MiB; an orbit video may have "
-                f"{MAX_ORBIT_BYTES >> 20} MiB"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except RequestError:
-        raise
-    except (*DAMAGE, zipfile.BadZipFile) as error:
-        raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
+        names = json.loads(record.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    # Nothing outside the folder is a stage's, and neither is the folder itself.
+    whole = isinstance(names, list) and all(
+        isinstance(name, str) and name == Path(name).name and name not in ("", "..")
+        for name in names
+    )
+    return names if whole else None
 
 
 def _remove(path: Path) -> None:

@@ -20,8 +20,9 @@ from threed.glb import Encoding, put_together, taken_apart, with_picture
 from threed.mesh import MIN_FACES, Mesh, simplify
 from threed.texture import UnwrappedMesh, unwrap
 from threed.textured_mesh import TexturedMesh
+from threed.upright import Up
 
-SMALLEST_TEXTURE = 64
+SMALLEST_TEXTURE = 128
 ENCODINGS = (
     Encoding(kind="png"),
     Encoding(kind="jpeg", quality=95),
@@ -55,6 +56,7 @@ def glb_within(
     *,
     unlit: bool,
     extras: dict[str, object],
+    up: Up = "y",
 ) -> tuple[TexturedMesh, bytes]:
     """Return a mesh as it was baked and its GLB, which stays within the megabytes.
 
@@ -65,12 +67,13 @@ def glb_within(
         max_mb: Megabytes that the file may have; None is no limit.
         unlit: As for `export_glb`.
         extras: As for `export_glb`.
+        up: As for `glb_bytes`.
 
     Raises:
         ReconstructionError: Not even the smallest texture fits.
     """
     mesh = bake_at(size)
-    data = glb_bytes(mesh, unlit=unlit, extras=extras)
+    data = glb_bytes(mesh, unlit=unlit, extras=extras, up=up)
     if max_mb is None:
         return mesh, data
     data = _marked(data, SizeBudget(max_mb=max_mb, faces=faces, texture=size))

@@ -6,7 +6,7 @@ its orbit.npz or the run folder that holds it.
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +15,41 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from threed.background import NOTE, PictureCutter, cut_out_clip
-from threed.dataset import Up, cameras_up, read_dataset
+from threed.clip_alpha import NOTE as ALPHA_NOTE
+from threed.clip_alpha import is_matte, without_alpha
+from threed.dataset import cameras_up, read_dataset
 from threed.errors import NoTurnError, RequestError
 from threed.feature_poses import (
     MISSING,
     UNEVEN,
     NotPlacedError,
+    Placed,
     better,
     can_place,
-    place,
+    place_steps,
     poses_of,
 )
 from threed.matte import check_one_object
 from threed.orbit import OrbitVideo
 from threed.picture_folder import pictures_in, read_pictures
-from threed.poses import USUAL_FOV_DEG, OrbitPoses, PoseConfig, find_orbit
+from threed.poses import (
+    MOST_MISFIT,
+    MOST_SHORTFALL,
+    REFINED_SIDE,
+    USUAL_FOV_DEG,
+    OrbitPoses,
+    PoseConfig,
+    find_orbit,
+)
 from threed.progress import Progress, finish
 from threed.resample import Lens, frame_size, object_extent, resample
 from threed.run_folder import read_orbit
 from threed.turns import check_count
+from threed.upright import Up
 from threed.video_io import read_clip
 
 SIZES = (32, 1024)
+PLACING = "placing the frames by the object's texture"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,16 +109,15 @@ def source_steps(path: Path | str, config: SourceConfig) -> Generator[Progress, 
     if (is_folder and (path / "orbit.npz").is_file()) or path.suffix == ".npz":
         orbit = read_orbit(path)
         return Source(orbit=orbit, up=cameras_up(orbit.cameras), notes=())
-    if path.name.endswith(".json"):
-        path, is_folder = path.parent, True
     if is_folder and not (path / "transforms.json").is_file() and pictures_in(path):
         return (yield from _read_turntable(path, config))
-    if is_folder:
-        cutter = PictureCutter(config.by_model)
-        orbit, up = read_dataset(path, config.size, cutter)
+    if is_folder or path.name.lower().endswith(".json"):
+        cutter, more = PictureCutter(config.by_model), []
+        orbit, up = read_dataset(path, config.size, cutter, more)
         note = f"{orbit.num_frames} pictures with their cameras; {up} is up"
-        notes = (note, f"in {cutter.num_by_model} pictures {NOTE}")
-        return Source(orbit=orbit, up=up, notes=notes if cutter.num_by_model else notes[:1])
+        if cutter.num_by_model:
+            more.append(f"in {cutter.num_by_model} pictures {NOTE}")
+        return Source(orbit=orbit, up=up, notes=(note, *more))
     return (yield from _read_turntable(path, config))
 
 
@@ -114,7 +126,8 @@ def _read_turntable(path: Path, config: SourceConfig) -> Generator[Progress, Non
     frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
         check_count(len(frames))
-        return (yield from turn_steps(frames, config, clip.num_source_frames, clip.indices))
+        source = yield from turn_steps(frames, config, clip.num_source_frames, clip.indices)
+        return replace(source, notes=(*source.notes, *clip.notes))
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
 
@@ -135,7 +148,8 @@ def turn_steps(
     """Yield the progress of what takes long, and return the orbit that a clip of turns shows.
 
     Args:
-        clip: Frames with straight alpha as a fourth channel, or without.
+        clip: Frames with straight alpha as a fourth channel, or without. Alpha that outlines
+            nothing counts as none.
         config: How it is read.
         num_source_frames: Frames of the file that the clip was chosen from.
         indices: Which of these the clip's frames are; None is evenly chosen.
@@ -144,16 +158,18 @@ def turn_steps(
         RequestError: No object stands out, or its frames are no turn about it.
         InstallationError: A segmentation model is there, is needed, and is damaged.
     """
-    if clip.shape[-1] == 4:
+    if clip.shape[-1] == 4 and is_matte(clip[..., 3]):
         pictures, notes = _premultiplied(clip), ()
     else:
-        cut = yield from cut_out_clip(clip, config.by_model)
-        pictures, notes = cut.pictures, cut.notes
+        colours = without_alpha(clip) if clip.shape[-1] == 4 else clip
+        cut = yield from cut_out_clip(colours, config.by_model)
+        pictures = cut.pictures
+        notes = cut.notes if clip.shape[-1] == 3 else (ALPHA_NOTE, *cut.notes)
     check_one_object(pictures[..., 3])
     told = config.poses.fov_deg
     guess = math.radians(USUAL_FOV_DEG if told is None else told)
     frames, fov_y = _crop(pictures, guess, config.size)
-    poses = _find(pictures, frames, fov_y, guess, config, indices)
+    poses = yield from _find(pictures, frames, fov_y, guess, config, indices)
     frames = frames[poses.kept]
     orbit = OrbitVideo(
         albedo=frames[..., :3].contiguous(),
@@ -181,8 +197,10 @@ def _find(
     guess: float,
     config: SourceConfig,
     indices: list[int] | None,
-) -> OrbitPoses:
+) -> Generator[Progress, None, OrbitPoses]:
     """Return an even turn's poses, or those that the object's texture tells where these are better.
+
+    Progress is yielded while the texture is asked.
 
     Raises:
         RequestError: Neither way explains the frames.
@@ -201,14 +219,44 @@ def _find(
             return found
         raise NoTurnError(f"{refusal}; {MISSING}") from refusal
     try:
-        placed = place(pictures, guess, config.poses.fov_deg is not None)
+        placed = yield from _placed(pictures, guess, config.poses.fov_deg is not None)
         cropped = math.tan(0.5 * fov_y) * 0.5 * pictures.shape[1] / math.tan(0.5 * guess)
         other = poses_of(placed, frames, 2 * math.atan(cropped / placed.focal))
+        _check_agreement(other, frames)
     except NotPlacedError as error:
         if found is not None:
             return found
         raise NoTurnError(f"{refusal}; {error}") from error
     return other if found is None or better(other, found) else found
+
+
+def _placed(
+    pictures: Float[np.ndarray, "frame height width 4"], fov_y: float, fov_known: bool
+) -> Generator[Progress, None, Placed]:
+    """Yield progress about every half second, and return what `place_steps` does."""
+    steps = place_steps(pictures, fov_y, fov_known)
+    try:
+        while True:
+            yield Progress(stage="video", step=0, num_steps=1, message=PLACING)
+            try:
+                next(steps)
+            except StopIteration as finished:
+                return finished.value
+    finally:
+        steps.close()
+
+
+def _check_agreement(poses: OrbitPoses, frames: Float[Tensor, "frame rows columns 4"]) -> None:
+    """Hold poses that texture told to what an even turn's must reach.
+
+    Raises:
+        NotPlacedError: Pictures or outlines disagree under them.
+    """
+    side = min(REFINED_SIDE, max(frames.shape[1:3]))
+    if poses.misfit > MOST_MISFIT or poses.shortfall > MOST_SHORTFALL * side:
+        raise NotPlacedError(
+            "the object's texture places the frames, but they do not agree with one object there"
+        )
 
 
 def _note(poses: OrbitPoses, config: PoseConfig, fov_y: float, count: int) -> str:

@@ -84,7 +84,7 @@ def Xform "Object" (
 
 
 def usdz_bytes(mesh: TexturedMesh) -> bytes:
-    """Return a USDZ of the mesh in its own coordinates, +y up, a unit a metre."""
+    """Return a USDZ of a mesh that is +y up, a unit a metre."""
     bounds = np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])
     layer = LAYER % {
         "extent": _tuples(bounds),

@@ -15,9 +15,11 @@ import numpy as np
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from threed.colour_transfer import is_foreign, note, to_srgb
 from threed.errors import RequestError
 from threed.frame_choice import FrameChoice
 
@@ -28,6 +30,11 @@ MAX_SECONDS = 300.0
 MAX_SOURCE_FRAMES = 18_000
 MAX_PIXELS = 24_000_000_000
 """Of all frames together: ten minutes of a laptop's decoding, not a day's."""
+MOST_STRETCHED = 4
+UNSPECIFIED = 2
+"""What FFmpeg calls a matrix of colours that nothing names."""
+LEAST_HD_HEIGHT = 720
+"""A pixel whose sides differ more than so many times is a damaged header's, not a camera's."""
 MIN_SHOWN_SIDE = 256
 """Smaller clips are enlarged when written, for players show a 64-pixel video as a stamp."""
 DECODING_ERRORS = (
@@ -48,11 +55,13 @@ class Clip:
     frames: UInt8[np.ndarray, "frame height width 4"]
     """sRGB with straight alpha; alpha is 255 everywhere in a clip that has none."""
     has_alpha: bool
-    """Whether the clip itself says what is background."""
+    """Whether it is transparent anywhere; `threed.clip_alpha` judges if that outlines an object."""
     num_source_frames: int
-    """Frames in the file."""
+    """Frames that the file shows."""
     indices: list[int]
     """Which of these the clip's frames are."""
+    notes: tuple[str, ...] = ()
+    """What was done to its colours, a sentence each, for the user."""
 
 
 def write_mp4(
@@ -103,17 +112,19 @@ def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MA
 
     Frames are counted, not timed, for a turntable's frames are equal steps. They are reduced as
     they are read: memory is bounded by the result and a few source frames, however long it is.
+    Their pixels become square and their colours sRGB, whatever the file has.
 
     Raises:
         RequestError: Missing, empty, unreadable, too large, too long, or no video at all.
     """
     path = Path(path)
     container = _container_of(path)
+    notes = ()
     try:
         if container == "image":
             count, frames = _read_animation(path, max_frames, max_side)
         else:
-            count, frames = _read_video(path, container, max_frames, max_side)
+            count, frames, notes = _read_video(path, container, max_frames, max_side)
     except RequestError:
         raise
     except DECODING_ERRORS as error:
@@ -127,6 +138,7 @@ def read_clip(path: Path | str, max_frames: int = MAX_FRAMES, max_side: int = MA
         has_alpha=has_holes(frames.frames),
         num_source_frames=count,
         indices=frames.indices,
+        notes=notes,
     )
 
 
@@ -199,26 +211,58 @@ def reduced_size(width: int, height: int, max_side: int) -> tuple[int, int]:
 
 def _read_video(
     path: Path, container_format: str, max_frames: int, max_side: int
-) -> tuple[int, FrameChoice]:
+) -> tuple[int, FrameChoice, tuple[str, ...]]:
     _, _, count, _ = _read_packets(path, container_format)
     choice = FrameChoice(count, max_frames)
-    shape = None
-    for index, frame in enumerate(_decode(path, container_format)):
-        if not choice.wants(index):
-            continue
-        size = reduced_size(frame.width, frame.height, max_side)
-        with_alpha = any(part.is_alpha for part in frame.format.components)
-        # Not rgba: swscale leaves rubbish in the last columns of widths that 16 does not divide.
-        pixels = "gbrap" if with_alpha else "rgb24"
-        picture = frame.reformat(*size, format=pixels, interpolation="AREA").to_ndarray()
-        if not with_alpha:
-            picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255)
-        picture = _turned(picture, frame.rotation)
-        shape = shape or picture.shape
-        if picture.shape != shape:
-            raise RequestError(f"{path} changes its frame size midway")
-        choice.offer(index, picture)
-    return count, choice
+    shape, notes = None, ()
+    with _open(path, container_format) as container:
+        aspect = _pixel_aspect(container.streams.video[0])
+        for index, frame in enumerate(_decode(container)):
+            if not choice.wants(index):
+                continue
+            size = reduced_size(max(1, round(frame.width * aspect)), frame.height, max_side)
+            picture = _turned(_pixels(frame, size), frame.rotation)
+            if is_foreign(frame.color_trc, frame.color_primaries):
+                notes = (note(frame.color_trc),)
+            shape = shape or picture.shape
+            if picture.shape != shape:
+                raise RequestError(f"{path} changes its frame size midway")
+            choice.offer(index, picture)
+    return count, choice, notes
+
+
+def _pixel_aspect(stream: VideoStream) -> Fraction:
+    """Return how many times as wide as high a stream's pixels are to be shown."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return aspect if 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED else Fraction(1)
+
+
+def _pixels(frame: av.VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 4"]:
+    """Return a frame at a width and height as sRGB with straight alpha."""
+    with_alpha = any(part.is_alpha for part in frame.format.components)
+    # Not rgba: swscale leaves rubbish in the last columns of widths that 16 does not divide.
+    pixels = "gbrap" if with_alpha else "rgb24"
+    foreign = is_foreign(frame.color_trc, frame.color_primaries)
+    if foreign:
+        # HDR has ten bits, and its dark steps are stretched.
+        pixels = "gbrap16le" if with_alpha else "gbrp16le"
+    untagged = frame.colorspace == UNSPECIFIED and frame.height >= LEAST_HD_HEIGHT
+    reduced = frame.reformat(
+        *size,
+        format=pixels,
+        interpolation="AREA",
+        # The library takes what is not tagged for standard definition, at every size.
+        src_colorspace=Colorspace.ITU709 if untagged else None,
+    ).to_ndarray()
+    if not foreign:
+        picture = np.asarray(reduced, np.uint8)
+    else:
+        deep = np.asarray(reduced, np.uint16)
+        colour = to_srgb(deep[..., :3], frame.color_trc, frame.color_primaries)
+        picture = np.concatenate([colour, (deep[..., 3:] >> 8).astype(np.uint8)], axis=-1)
+    if not with_alpha:
+        picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+    return picture
 
 
 def film_pictures(path: Path) -> Iterator[Image.Image]:
@@ -249,31 +293,32 @@ def _read_packets(path: Path, container_format: str) -> tuple[int, int, int, flo
         stream = container.streams.video[0]
         seconds = (container.duration or 0) / av.time_base
         _check_extent(path, stream.width, stream.height, seconds, stream.frames)
-        count = 0
+        count = hidden = 0
         for packet in container.demux(stream):
             count += packet.size > 0
+            # What an edit list hides costs its decoding, and is never shown.
+            hidden += packet.size > 0 and packet.is_discard
             if packet.pts is not None and packet.time_base is not None:
                 seconds = max(seconds, float(packet.pts * packet.time_base))
             if count % 500 == 0:
                 _check_extent(path, stream.width, stream.height, seconds, count)
         _check_extent(path, stream.width, stream.height, seconds, count)
-        return stream.width, stream.height, count, seconds
+        return stream.width, stream.height, count - hidden, seconds
 
 
-def _decode(path: Path, container_format: str) -> Iterator[av.VideoFrame]:
-    with _open(path, container_format) as container:
-        stream = container.streams.video[0]
-        # FFmpeg's own VP8 and VP9 decoders drop the alpha plane that libvpx keeps.
-        alpha_decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-        if alpha_decoder is None or "alpha_mode" not in {key.lower() for key in stream.metadata}:
-            stream.thread_count = 2
-            yield from container.decode(stream)
-            return
-        decoder = av.CodecContext.create(alpha_decoder, "r")
-        assert isinstance(decoder, VideoCodecContext)
-        decoder.extradata = stream.codec_context.extradata
-        for packet in container.demux(stream):
-            yield from decoder.decode(packet if packet.size else None)
+def _decode(container: InputContainer) -> Iterator[av.VideoFrame]:
+    stream = container.streams.video[0]
+    # FFmpeg's own VP8 and VP9 decoders drop the alpha plane that libvpx keeps.
+    alpha_decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if alpha_decoder is None or "alpha_mode" not in {key.lower() for key in stream.metadata}:
+        stream.thread_count = 2
+        yield from container.decode(stream)
+        return
+    decoder = av.CodecContext.create(alpha_decoder, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata = stream.codec_context.extradata
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet if packet.size else None)
 
 
 def has_holes(frames: list[np.ndarray]) -> bool:

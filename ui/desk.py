@@ -19,12 +19,13 @@ from typing import Any, TypeGuard
 from pipelines.errors import InstallationError, RequestError
 from pipelines.jobs.estimate import seconds_until_start
 from pipelines.jobs.executor import Executor
-from pipelines.jobs.memory import check_memory, machine_bytes
+from pipelines.jobs.memory import check_memory
 from pipelines.jobs.records import Job, Standing
 from pipelines.jobs.store import SESSION_PATTERN, JobStore, new_session
 from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.models.catalogue import check_request
 from pipelines.request import GenerationRequest
+from threed.memory import machine_bytes
 from threed.run_folder import RunFolder
 from ui.callers import calling
 from ui.copies import Copies, file_stem

@@ -1,59 +1,24 @@
 """What a job may need of the machine's memory, and whether it has that much at all.
 
 A job that cannot fit would bring its worker down, again and again; it is refused when it is handed
-in, with a cheaper setting named. `benchmarks/memory.py` measures what is believed here.
+in, with a cheaper setting named.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from pipelines.errors import RequestError
 from pipelines.request import FRAMES_RANGE, TEXTURE_SIZES, GenerationRequest
+from threed.memory import BASE_BYTES, SMALL_FRAME, USABLE, frames_bytes, mesh_bytes
 
-WORKER_BYTES = 1.5 * 2**30
-"""A worker with the embedded model loaded and a field fitted."""
-TEXEL_BYTES = 140
-"""Of the bake, for each texel."""
-PIXEL_BYTES = 250
-"""Of the frames, for each pixel of each frame, as the fit holds them."""
-CLIP_SIZE = 128
-LARGE_GRID_BYTES = 0.3 * 2**30
-"""Of the field's grid, which has more vertices for frames larger than those (`threed/hull.py`)."""
-USABLE = 0.9
-"""Of the machine's memory; the page and the system need some too."""
-
-CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-MEMINFO = Path("/proc/meminfo")
+MODEL_BYTES = 0.5 * 2**30
+"""The embedded model, which stays loaded."""
 
 
 def estimated_bytes(request: GenerationRequest) -> float:
     """Return about how much memory the worker will hold at most for a request, bytes."""
-    size = request.size or CLIP_SIZE
-    need = WORKER_BYTES + request.num_frames * size**2 * PIXEL_BYTES
-    if request.video_only:
-        return need
-    grid = LARGE_GRID_BYTES if size > CLIP_SIZE else 0.0
-    return need + grid + request.texture_size**2 * TEXEL_BYTES
-
-
-def machine_bytes() -> float:
-    """Return the memory that this machine, or its container, has; infinity where nothing says."""
-    limits = [float("inf")]
-    for path in CGROUP_LIMITS:
-        try:
-            # The word "max" is no number, and means none.
-            limits.append(float(path.read_text()))
-        except (OSError, ValueError):
-            continue
-    try:
-        line = next(line for line in MEMINFO.read_text().splitlines() if "MemTotal" in line)
-        limits.append(float(line.split()[1]) * 1024)
-    except (OSError, StopIteration, ValueError):
-        pass
-    return min(limits)
+    size = request.size or SMALL_FRAME
+    need = MODEL_BYTES + BASE_BYTES + frames_bytes(request.num_frames, size)
+    return need if request.video_only else need + mesh_bytes(size, request.texture_size)
 
 
 def check_memory(request: GenerationRequest, available: float) -> None:

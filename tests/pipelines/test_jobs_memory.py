@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import RequestError
-from pipelines.jobs import memory
-from pipelines.jobs.memory import check_memory, estimated_bytes, machine_bytes
+from pipelines.jobs.memory import check_memory, estimated_bytes
 from pipelines.request import TEXTURE_SIZES, GenerationRequest
+from threed import memory
+from threed.memory import check_reconstruction, machine_bytes
 
 REQUEST = GenerationRequest(prompt="a chair")
 GIB = 2.0**30
@@ -50,3 +51,11 @@ def test_a_containers_limit_counts_where_it_is_lower_than_the_machines(
     assert machine_bytes() == 16384000 * 1024
     (tmp_path / "max").write_text("4294967296\n")
     assert machine_bytes() == 4294967296
+
+
+def test_a_reconstruction_of_ones_own_frames_is_refused_as_well() -> None:
+    check_reconstruction(48, 128, 1024, 2 * GIB)
+    with pytest.raises(RequestError, match="smaller --size or --texture"):
+        check_reconstruction(48, 1024, 1024, 8 * GIB)
+    with pytest.raises(RequestError, match="a texture of 8192"):
+        check_reconstruction(48, 128, 8192, 8 * GIB)

@@ -10,12 +10,16 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from threed.__main__ import _source_files
 from threed.cameras import Cameras, camera_rays, orbit_cameras
 from threed.dataset import cameras_up, read_dataset
 from threed.errors import RequestError
 from threed.orbit import OrbitVideo
+from threed.picture_folder import pictures_in
+from threed.placement import turned_up
 from threed.resample import Lens
 from threed.run_folder import write_orbit
+from threed.source import SourceConfig, read_source
 
 CENTRE, RADIUS = torch.tensor([0.1, -0.05, 0.2]), 0.5
 COLOUR = (0.8, 0.3, 0.2)
@@ -56,7 +60,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 
 def assert_sphere_is_where_it_was(
-    orbit: OrbitVideo, tolerance: float = 0.035, colours: float = 0.01
+    orbit: OrbitVideo, tolerance: float = 0.035, colours: float = 0.01, shift: float = 0.04
 ) -> None:
     """The law of every reading: the new cameras explain the new pictures of the old sphere."""
     expected = sphere_alpha(orbit.cameras)
@@ -68,7 +72,7 @@ def assert_sphere_is_where_it_was(
             (picture.sum(dim=3 - axis) * place).sum(dim=1) / picture.sum(dim=(1, 2))
             for picture in (orbit.alpha, expected)
         )
-        assert_close(found, wanted, atol=0.04, rtol=0)
+        assert_close(found, wanted, atol=shift, rtol=0)
     straight = orbit.albedo[orbit.alpha > 0.9] / orbit.alpha[orbit.alpha > 0.9][:, None]
     assert_close(straight, torch.tensor(COLOUR).expand_as(straight), atol=colours, rtol=0)
 
@@ -199,7 +203,70 @@ def test_focal_lengths_may_differ_by_frame(tmp_path: Path) -> None:
     assert_sphere_is_where_it_was(read_dataset(tmp_path, 64)[0])
 
 
+@pytest.mark.parametrize("axis", ["y", "z"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_stands_on_its_head_is_turned(tmp_path: Path, axis: str, is_told: bool) -> None:
+    """Up is then the positive end; where the cameras look from turns with the object."""
+    written = write_folder(tmp_path)
+    # Turns of the world that bring +y to -y or -z.
+    turn = np.diag([1.0, -1, -1]) if axis == "y" else np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    path = tmp_path / "transforms.json"
+    meta = json.loads(path.read_text())
+    for frame in meta["frames"]:
+        pose = np.array(frame["transform_matrix"])
+        frame["transform_matrix"] = (turn @ pose[:3]).tolist()
+    del meta["up"]
+    if is_told:
+        meta["up"] = (turn @ [0, 1, 0]).tolist()
+    path.write_text(json.dumps(meta))
+    notes = []
+    orbit, up = read_dataset(tmp_path, 48, notes=notes)
+    assert up == axis and "turned" in notes[0]
+    found = turned_up(orbit, up, "y").cameras.c2w
+    assert_close(found, written.cameras.c2w, atol=1e-6, rtol=0)
+
+
+def test_the_file_that_is_named_is_the_one_that_is_read(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "orbit.npz").unlink()
+    path, other = tmp_path / "transforms.json", tmp_path / "transforms_test.json"
+    meta = json.loads(path.read_text())
+    other.write_text(json.dumps(meta | {"frames": meta["frames"][:4]}))
+    config = SourceConfig(size=48)
+    assert read_source(tmp_path, config).orbit.num_frames == 6
+    assert read_source(path, config).orbit.num_frames == 6
+    assert read_source(other, config).orbit.num_frames == 4
+    assert set(_source_files(other)) == {
+        other,
+        *(tmp_path / frame["file_path"] for frame in meta["frames"][:4]),
+    }
+    path.unlink()
+    assert read_source(other, config).orbit.num_frames == 4
+
+
+def test_a_file_that_lists_no_views_is_refused_among_pictures_too(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    path = tmp_path / "images" / "x.json"
+    path.write_text('{"a": 1}')
+    with pytest.raises(RequestError, match="x.json is no transforms.json"):
+        read_source(path, SourceConfig(size=48))
+
+
+def test_what_macos_keeps_beside_a_picture_is_no_picture(tmp_path: Path) -> None:
+    for name in ("IMG_2.png", "IMG_10.png", "._IMG_2.png", ".hidden.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in pictures_in(tmp_path)] == ["IMG_2.png", "IMG_10.png"]
+
+
 NOT_A_NUMBER = [[math.nan] * 4] * 4
+
+
+def pose_with(row: int, column: int, value: float) -> list[list[float]]:
+    pose = np.eye(4).tolist()
+    pose[row][column] = value
+    return pose
+
+
 MIRROR = np.diag([1.0, 1, -1, 1]).tolist()
 
 
@@ -216,8 +283,18 @@ MIRROR = np.diag([1.0, 1, -1, 1]).tolist()
         ({"frame": {"transform_matrix": [[1, 2]]}}, "shape"),
         ({"frame": {"transform_matrix": "x"}}, "numbers"),
         ({"frame": {"w": 50}}, "transforms.json says"),
+        ({"frame": {"transform_matrix": pose_with(0, 3, 1e39)}}, "value beyond"),
+        ({"frame": {"transform_matrix": pose_with(0, 3, 10**400)}}, "numbers"),
+        ({"frame": {"transform_matrix": (1e200 * np.eye(4)).tolist()}}, "value beyond"),
+        ({"frame": {"transform_matrix": (1e-200 * np.eye(4)).tolist()}}, "no rotation"),
         ({"fl_x": math.nan}, "not a number"),
+        ({"fl_x": 10**400}, "not a number"),
         ({"fl_x": -1}, "focal length"),
+        ({"fl_x": 1e8}, "focal length"),
+        ({"fl_x": 1e-300}, "focal length"),
+        ({"w": 1e300, "h": 1e300}, "not a number"),
+        ({"w": 1e-320, "h": 1e-320}, "transforms.json says"),
+        ({"k1": 1e9}, "distortion"),
         ({"cx": 1e6}, "principal point"),
         ({"camera_model": "OPENCV_FISHEYE"}, "camera_model"),
         ({"frames": []}, "at least"),

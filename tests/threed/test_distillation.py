@@ -60,10 +60,11 @@ def south(field: Field) -> float:
 def test_a_model_that_knows_the_truth_mends_what_nobody_saw() -> None:
     orbit = level_orbit()
     start = hull_of(orbit)
-    _, finished = finish(
+    _, distilled = finish(
         distil(start, orbit, lambda clip, s, g: sphere_pictures(clip.cameras), CONFIG, generator())
     )
     assert south(start) > 0.05
+    finished = distilled.field
     assert abs(south(finished)) < 0.8 * south(start)
     # The field that came in is left as it was.
     assert torch.equal(start.distance, hull_of(orbit).distance)
@@ -74,7 +75,7 @@ def test_a_model_that_agrees_with_the_field_hardly_moves_it() -> None:
     start = hull_of(orbit)
     config = replace(CONFIG, fit=replace(CONFIG.fit, distance_rate=(0.02, 0.02)))
     _, finished = finish(distil(start, orbit, lambda clip, s, g: clip, config, generator()))
-    assert abs(south(finished) - south(start)) < 0.02
+    assert abs(south(finished.field) - south(start)) < 0.02
 
 
 def test_a_model_that_ruins_the_input_is_put_back() -> None:
@@ -87,7 +88,9 @@ def test_a_model_that_ruins_the_input_is_put_back() -> None:
     config = replace(CONFIG, weight=50.0, patience_db=-50.0)
     records, finished = finish(distil(start, orbit, nothing, config, generator()))
     assert len(records) == CONFIG.steps_a_round
-    assert torch.equal(finished.distance, start.distance)
+    assert torch.equal(finished.field.distance, start.distance)
+    # What was put back has taught nothing.
+    assert finished.taught == ()
 
 
 def test_noise_is_annealed_between_the_two_ends() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from threed.__main__ import main
 from threed.cameras import orbit_cameras
 from threed.dataset import read_dataset
 from threed.errors import RequestError
-from threed.export import export_glb
+from threed.export import export_glb, glb_bytes
 from threed.export_formats import (
     FORMATS,
     PRINT_MM,
@@ -95,6 +96,26 @@ def test_stl_stands_upright_in_millimetres(mesh: TexturedMesh) -> None:
     np.testing.assert_allclose(body.extents, size[[0, 2, 1]] / size.max() * PRINT_MM, rtol=1e-4)
     assert body.bounds[0, 2] == pytest.approx(0.0, abs=1e-4)
     np.testing.assert_allclose(body.bounds.mean(axis=0)[:2], 0.0, atol=1e-3)
+
+
+def test_what_stands_along_z_stands_upright_in_every_format(
+    mesh: TexturedMesh, run: Path, tmp_path: Path
+) -> None:
+    def lying(vectors: np.ndarray) -> np.ndarray:
+        return vectors[:, [0, 2, 1]] * np.float32([1, -1, 1])
+
+    along_z = replace(mesh, vertices=lying(mesh.vertices), normals=lying(mesh.normals))
+    data = glb_bytes(along_z, unlit=False, extras={}, up="z")
+    (tmp_path / "mesh.glb").write_bytes(data)
+    # Its numbers stay those of its source; a viewer turns it.
+    again = read_own_glb(tmp_path / "mesh.glb")
+    np.testing.assert_array_equal(again.vertices, along_z.vertices)
+    seen = trimesh.load(tmp_path / "mesh.glb", force="scene")
+    np.testing.assert_allclose(seen.bounds, [mesh.vertices.min(0), mesh.vertices.max(0)], atol=1e-6)
+    for name in ("obj", "ply", "stl", "usdz"):
+        known = find_format(name)
+        assert known is not None
+        assert known.make(tmp_path) == known.make(run), name
 
 
 def test_usdz_passes_pixars_checks_and_gives_the_mesh_back(

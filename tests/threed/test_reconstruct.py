@@ -134,6 +134,11 @@ def test_what_a_model_taught_of_the_underside_comes_to_the_texture(
     taught, untaught = underside_colour(folder), underside_colour(whole_run[0])
     assert np.abs(untaught - truth).max() > 0.2
     assert np.abs(taught - truth).max() < 0.1
+    # A run that was stopped after the field still knows what was taught.
+    (tmp_path / "later").mkdir()
+    later = copied(folder, tmp_path / "later", discard="mesh")
+    finish(reconstruct(orbit, later, settings, knows_the_cube, torch.Generator()))
+    assert later.file("mesh.glb").read_bytes() == folder.file("mesh.glb").read_bytes()
 
 
 def test_finished_run_is_not_run_again(

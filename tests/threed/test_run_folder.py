@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from torch.testing import assert_close
 from threed.cameras import orbit_cameras
 from threed.errors import ReconstructionError, RequestError
 from threed.orbit import OrbitVideo
-from threed.run_folder import STAGES, RunFolder, read_orbit, write_orbit
+from threed.run_folder import STAGE_FILES, STAGES, RunFolder, read_orbit, write_orbit
 
 
 def random_orbit(size: int = 18, num_frames: int = 3) -> OrbitVideo:
@@ -98,6 +99,49 @@ def test_a_damaged_orbit_is_one_sentence(tmp_path: Path, damage: str) -> None:
         path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(RequestError, match="orbit"):
         read_orbit(path)
+
+
+def write_claim(path: Path, **shapes: tuple[int, ...]) -> None:
+    """An orbit.npz whose arrays are as large as they please and have no data."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, shape in shapes.items():
+            head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(file, head)
+
+
+@pytest.mark.parametrize(
+    "shape", [(4000, 512, 512, 4), (97, 4, 4, 4), (8, 1025, 4, 4), (8, 4, 1025, 4)]
+)
+def test_more_than_an_orbit_may_have_is_refused_by_its_header(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    """Nothing is unpacked to find out; the data that the header promises are not even there."""
+    path = tmp_path / "orbit.npz"
+    write_claim(path, frames=shape)
+    said = f"{shape[0]} frames of {shape[2]} x {shape[1]} pixels; .* 96 of 1024 x 1024"
+    with pytest.raises(RequestError, match=said):
+        read_orbit(path)
+
+
+@pytest.mark.parametrize("name", ["normals", "c2w", "fov_y"])
+def test_no_array_beside_the_frames_is_larger_than_these_allow(tmp_path: Path, name: str) -> None:
+    write_claim(tmp_path / "orbit.npz", frames=(8, 64, 64, 4), **{name: (1 << 40,)})
+    with pytest.raises(RequestError, match=f"{name} has 1048576 MiB"):
+        read_orbit(tmp_path)
+
+
+def test_as_many_frames_as_a_folder_of_pictures_may_have_are_read(tmp_path: Path) -> None:
+    orbit = random_orbit(size=16, num_frames=96)
+    write_orbit(tmp_path, orbit)
+    assert read_orbit(tmp_path).num_frames == 96
+
+
+def test_what_is_no_part_of_an_orbit_is_not_unpacked(tmp_path: Path) -> None:
+    write_orbit(tmp_path, random_orbit())
+    with zipfile.ZipFile(tmp_path / "orbit.npz", "a") as archive:
+        archive.writestr("more.npy", b"no array at all")
+    assert read_orbit(tmp_path).num_frames == 3
 
 
 def test_fields_that_disagree_are_named() -> None:
@@ -260,3 +304,34 @@ def test_a_folder_that_was_taken_back_is_free(tmp_path: Path) -> None:
     with second.stage("field"):
         pass
     assert second.done("field")
+
+
+@pytest.mark.parametrize("state", ["done", "partial"])
+@pytest.mark.parametrize("record", [b"", bytes(30), b'["mesh', b"{}", b"[1]", b'[".."]'])
+@pytest.mark.parametrize("damaged", STAGES)
+def test_a_damaged_record_is_a_remnant_of_a_stage_that_is_not_done(
+    tmp_path: Path, damaged: str, record: bytes, state: str
+) -> None:
+    """As a power cut leaves one: that stage and those made from it go, and can be made again."""
+    path, index = tmp_path / "run", STAGES.index(damaged)
+    with RunFolder.create(path) as folder:
+        for stage in STAGES if state == "done" else STAGES[: index + 1]:
+            with folder.stage(stage) as temporary:
+                for name in STAGE_FILES[stage]:
+                    (temporary / name).write_text(stage)
+    records = path / ".stages"
+    (records / f"{damaged}.done.json").unlink()
+    (records / f"{damaged}.{state}.json").write_bytes(record)
+    assert not RunFolder(path).done(damaged)
+    with RunFolder.create(path) as folder:
+        assert [stage for stage in STAGES if folder.done(stage)] == list(STAGES[:index])
+        left = {entry.name for entry in path.iterdir()} - {".stages"}
+        assert left == {name for stage in STAGES[:index] for name in STAGE_FILES[stage]}
+        assert {entry.name for entry in records.iterdir()} == {
+            "lock",
+            *(f"{stage}.done.json" for stage in STAGES[:index]),
+        }
+        with folder.stage(damaged):
+            pass
+        assert folder.done(damaged)
+    assert path.is_dir()

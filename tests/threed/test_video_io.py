@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image
 
 from threed.errors import RequestError
-from threed.video_io import MAX_FRAMES, read_clip, write_mp4
+from threed.video_io import MAX_FRAMES, clip_extent, read_clip, write_mp4
 
 
 def numbered_frames(count: int, height: int = 64, width: int = 64) -> np.ndarray:
@@ -71,6 +72,70 @@ def test_a_long_clip_is_sampled_evenly(tmp_path: Path) -> None:
 def test_large_frames_are_reduced_as_they_are_read(tmp_path: Path) -> None:
     write_mp4(tmp_path / "a.mp4", numbered_frames(3, 480, 960))
     assert read_clip(tmp_path / "a.mp4", max_side=240).frames.shape == (3, 120, 240, 4)
+
+
+def write_ball(path: Path, width: int, height: int, ratio: Fraction) -> None:
+    """A white ball as a camera stores it whose pixels are `ratio` times as wide as high."""
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    inside = np.hypot((columns - width / 2) * float(ratio), rows - height / 2) < 0.4 * height
+    picture = np.repeat(np.where(inside, 255, 0).astype(np.uint8)[..., None], 3, axis=-1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = ratio
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi"])
+@pytest.mark.parametrize(
+    ("stored", "ratio", "shown"),
+    [
+        ((360, 270), Fraction(4, 3), (480, 270)),
+        ((360, 240), Fraction(8, 9), (320, 240)),
+        ((352, 288), Fraction(1, 1), (352, 288)),
+    ],
+)
+def test_a_ball_is_round_whatever_the_shape_of_the_stored_pixels(
+    tmp_path: Path, suffix: str, stored: tuple[int, int], ratio: Fraction, shown: tuple[int, int]
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_ball(path, *stored, ratio)
+    frame = read_clip(path).frames[0, ..., 0]
+    assert frame.shape == shown[::-1]
+    across, down = (np.flatnonzero((frame > 127).any(axis=axis)) for axis in (0, 1))
+    assert abs(np.ptp(across) - np.ptp(down)) <= 2
+
+
+def test_pixels_that_no_camera_stores_are_taken_for_square(tmp_path: Path) -> None:
+    write_ball(tmp_path / "a.mp4", 128, 96, Fraction(500, 1))
+    assert read_clip(tmp_path / "a.mp4").frames.shape[1:3] == (96, 128)
+
+
+def test_stretched_frames_are_no_larger_than_asked(tmp_path: Path) -> None:
+    write_ball(tmp_path / "a.mp4", 360, 270, Fraction(4, 3))
+    assert read_clip(tmp_path / "a.mp4", max_side=240).frames.shape[1:3] == (135, 240)
+
+
+def test_what_an_edit_list_hides_is_no_part_of_a_clip(tmp_path: Path) -> None:
+    """Its first ten frames are cut off without encoding anew, as phones and editors trim."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        pictures = [np.full((64, 64, 3), 8 * index, np.uint8) for index in range(30)]
+        frames = [av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in pictures]
+        packets = [packet for frame in [*frames, None] for packet in stream.encode(frame)]
+        for index, packet in enumerate(packets):
+            # What comes before time zero is stored and hidden.
+            packet.pts = packet.dts = index - 10
+            container.mux(packet)
+    clip = read_clip(path)
+    assert clip.num_source_frames == 20 and clip.indices == list(range(20))
+    seen = clip.frames[:, 32, 32, 0].astype(int)
+    assert np.abs(seen - 8 * np.arange(10, 30)).max() <= 3
+    assert clip_extent(path)[2] == 20
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "webm", "mov"])
