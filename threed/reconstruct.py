@@ -151,6 +151,9 @@ def _field(
         fitted = yield from _passed_on("field", "fitting shape and colour", steps)
     taught: tuple[Cameras, ...] = ()
     if denoise is not None and settings.distil:
+        # Said before the model draws, which takes longer than what is learnt from it.
+        num_steps = settings.distillation.num_rounds * settings.distillation.steps_a_round
+        yield _progress("distillation", 0, num_steps, "drawing sides that no view has shown")
         with _timed("distillation", seconds):
             steps = distil(fitted, orbit, denoise, settings.distillation, generator)
             distilled = yield from _passed_on("distillation", "refining unseen sides", steps)

@@ -8,12 +8,12 @@ from pipelines.request import GenerationRequest
 from threed.progress import STAGES, Stage
 
 TYPICAL_SECONDS: dict[Stage, float] = {
-    "video": 2.1,
-    "field": 11.0,
-    "distillation": 2.0,
-    "mesh": 1.5,
-    "texture": 2.9,
-    "report": 1.0,
+    "video": 5.0,
+    "field": 15.0,
+    "distillation": 6.0,
+    "mesh": 1.0,
+    "texture": 2.4,
+    "report": 1.5,
 }
 """Believed of a machine that has finished no run yet; a job's first stages soon say how far from
 the truth that is, for what counts is how the stages compare."""
@@ -25,7 +25,7 @@ PACE_SHARE = 0.15
 MARKS: dict[Stage, tuple[float, ...]] = {"mesh": (0.0, 0.25, 1.0), "texture": (0.0, 0.5, 0.98, 1.0)}
 """The share of its time that lies behind each step of a stage whose few steps are unlike."""
 USUAL_FRAMES, USUAL_STEPS, USUAL_TEXTURE, USUAL_FACES = 24, 8, 1024, 20_000
-FILMED: dict[Stage, float] = {"video": 4.5, "field": 2.7}
+FILMED: dict[Stage, float] = {"video": 2.0, "field": 1.5}
 """What a clip of somebody's own costs in such stages, where its cameras have to be found first and
 its larger frames have their light in them."""
 
@@ -60,7 +60,7 @@ def relative_work(request: GenerationRequest) -> dict[Stage, float]:
         "field": filmed.get("field", 1.0),
         "distillation": 0.5 + 0.5 * frames,
         "mesh": 0.4 + 0.6 * request.max_faces / USUAL_FACES,
-        "texture": 0.7 + 0.3 * texels,
+        "texture": 0.5 + 0.5 * texels,
         "report": 1.0,
     }
 
