@@ -36,7 +36,6 @@ from threed.poses import (
     OrbitPoses,
     in_unit_sphere,
 )
-from threed.progress import finish
 from threed.turns import MIN_FRAMES, evenly
 
 PACKAGE = "pycolmap"
@@ -76,15 +75,6 @@ class NotPlacedError(Exception):
 def can_place() -> bool:
     """Return whether the package is there."""
     return importlib.util.find_spec(PACKAGE) is not None
-
-
-def place(
-    pictures: Float[np.ndarray, "frame height width 4"],
-    fov_y: float,
-    fov_known: bool,
-) -> Placed:
-    """Return the frames that COLMAP can place, as `place_steps` does, telling nobody."""
-    return finish(place_steps(pictures, fov_y, fov_known))
 
 
 def place_steps(

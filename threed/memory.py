@@ -1,14 +1,15 @@
 """How much memory a reconstruction may need, and how much this machine has. Loads no torch.
 
-`benchmarks/memory.py` measures what is believed here.
+`benchmarks/memory.py` measures what is believed of the texture.
 """
 
 from pathlib import Path
 
 from threed.errors import RequestError
 
-BASE_BYTES = 1.0 * 2**30
-"""A process with its libraries loaded and a field fitted to small frames."""
+BASE_BYTES = 1.2 * 2**30
+"""A process with its libraries loaded and a field fitted to small frames, of which
+`benchmarks/reconstruction.py` prints the memory."""
 TEXEL_BYTES = 140
 """Of the bake, for each texel."""
 PIXEL_BYTES = 250

@@ -8,13 +8,7 @@ import numpy as np
 import torch
 
 from threed.cameras import Cameras
-from threed.distillation import (
-    Denoise,
-    DistillationConfig,
-    distil,
-    read_taught,
-    write_taught,
-)
+from threed.distillation import Denoise, DistillationConfig, distil, read_taught, write_taught
 from threed.errors import RequestError
 from threed.field import Field
 from threed.file_size import check_megabytes

@@ -30,10 +30,10 @@ MAX_SECONDS = 300.0
 MAX_SOURCE_FRAMES = 18_000
 MAX_PIXELS = 24_000_000_000
 """Of all frames together: ten minutes of a laptop's decoding, not a day's."""
-MOST_STRETCHED = 4
 UNSPECIFIED = 2
 """What FFmpeg calls a matrix of colours that nothing names."""
 LEAST_HD_HEIGHT = 720
+MOST_STRETCHED = 4
 """A pixel whose sides differ more than so many times is a damaged header's, not a camera's."""
 MIN_SHOWN_SIDE = 256
 """Smaller clips are enlarged when written, for players show a 64-pixel video as a stamp."""

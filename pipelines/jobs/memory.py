@@ -10,7 +10,7 @@ from pipelines.errors import RequestError
 from pipelines.request import FRAMES_RANGE, TEXTURE_SIZES, GenerationRequest
 from threed.memory import BASE_BYTES, SMALL_FRAME, USABLE, frames_bytes, mesh_bytes
 
-MODEL_BYTES = 0.5 * 2**30
+MODEL_BYTES = 0.3 * 2**30
 """The embedded model, which stays loaded."""
 
 

@@ -12,9 +12,10 @@ from benchmarks.hand_held import hand_held
 from tests.threed.balls import balls, turn
 from threed.cameras import Cameras, camera_angles, look_at_origin
 from threed.errors import NoTurnError
-from threed.feature_poses import NotPlacedError, Placed, _write_pictures, place, poses_of
+from threed.feature_poses import NotPlacedError, Placed, _write_pictures, place_steps, poses_of
 from threed.pose_refinement import rotation
 from threed.poses import PoseConfig
+from threed.progress import finish
 from threed.source import SourceConfig, orbit_of_turn
 
 FOV = math.radians(47.0)
@@ -83,7 +84,7 @@ def test_a_half_turn_is_none() -> None:
 def test_texture_tells_an_uneven_path_and_its_lens_and_again_the_same() -> None:
     pytest.importorskip("pycolmap")
     true, frames = film()
-    placed = place(frames.numpy(), GUESS, fov_known=False)
+    placed = finish(place_steps(frames.numpy(), GUESS, fov_known=False))
     assert len(placed.frames) >= 22
     assert math.degrees(abs(fov_found(placed, frames) - FOV)) < 2.5
     poses = poses_of(placed, frames, fov_found(placed, frames))
@@ -93,7 +94,7 @@ def test_texture_tells_an_uneven_path_and_its_lens_and_again_the_same() -> None:
     found, walked = camera_angles(poses.cameras)[1], camera_angles(chosen)[1]
     assert float(torch.rad2deg(found - walked).abs().max()) < 5.0
     assert poses.misfit < 0.1 and poses.by_texture
-    again = place(frames.numpy(), GUESS, fov_known=False)
+    again = finish(place_steps(frames.numpy(), GUESS, fov_known=False))
     assert again.frames == placed.frames and again.focal == placed.focal
     assert torch.equal(again.c2w, placed.c2w)
 
@@ -101,14 +102,14 @@ def test_texture_tells_an_uneven_path_and_its_lens_and_again_the_same() -> None:
 def test_a_told_lens_is_kept() -> None:
     pytest.importorskip("pycolmap")
     _, frames = film()
-    placed = place(frames.numpy(), FOV, fov_known=True)
+    placed = finish(place_steps(frames.numpy(), FOV, fov_known=True))
     assert math.isclose(fov_found(placed, frames), FOV, rel_tol=1e-6)
 
 
 def test_what_has_no_texture_is_not_placed() -> None:
     pytest.importorskip("pycolmap")
     with pytest.raises(NotPlacedError, match="of 12 frames"):
-        place(film(12, textured=False)[1].numpy(), GUESS, fov_known=False)
+        finish(place_steps(film(12, textured=False)[1].numpy(), GUESS, fov_known=False))
 
 
 def test_the_search_ends_with_its_caller_and_leaves_nothing(tmp_path: Path) -> None:

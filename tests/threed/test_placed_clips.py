@@ -12,9 +12,9 @@ import torch
 
 from tests.threed.test_feature_poses import GUESS, film, straight
 from threed.errors import NoTurnError
-from threed.feature_poses import place, poses_of
+from threed.feature_poses import place_steps, poses_of
 from threed.poses import MOST_MISFIT
-from threed.progress import Progress
+from threed.progress import Progress, finish
 from threed.source import SourceConfig, _placed, orbit_of_turn
 
 
@@ -37,7 +37,7 @@ def film_with_a_waving_plate() -> torch.Tensor:
 def test_what_texture_places_but_no_one_object_explains_is_refused() -> None:
     pytest.importorskip("pycolmap")
     frames = film_with_a_waving_plate()
-    placed = place(frames.numpy(), GUESS, fov_known=False)
+    placed = finish(place_steps(frames.numpy(), GUESS, fov_known=False))
     poses = poses_of(placed, frames, 2 * torch.tensor(0.5 * 144 / placed.focal).atan().item())
     assert len(placed.frames) == 24 and poses.misfit > MOST_MISFIT
     with pytest.raises(NoTurnError, match="do not agree with a turn.*not agree with one object"):
