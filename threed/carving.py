@@ -1,12 +1,16 @@
-"""Space carving: hollows that no silhouette shows, dug out where the views' colours disagree.
+"""Space carving: hollows that no silhouette shows, dug out where the views disagree.
 
 Kutulakos and Seitz 2000. A point on the visual hull that is on no surface shows different things to
 different views; it is taken away, layer after layer, until what remains looks the same from
 wherever it is seen. A view shows the range of colours about a point's pixel, and views disagree
 only where their ranges lie apart, so that edges, noise and coarse voxels take nothing away.
+
+In a video that has normals, these tell, too: a hollow of one flat colour turns another side to each
+view. A model drew such a video, whose normals disagree about true surfaces as well: carving by them
+would not stop there. So they are asked for the first layers only, which say where a hollow begins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,28 +34,39 @@ class CarvingConfig:
 
     tolerance: float = 0.04
     """How far apart two ranges of colour must lie, of 1."""
+    normal_tolerance: float = 0.3
+    """How far apart two ranges of a unit normal's component must lie. Normals that a model drew are
+    off by several degrees, more where the surface bends."""
+    normal_reach: int = 2
+    """How far about its pixel a point's normals may lie, pixels: at an edge they change at once."""
     min_views: int = 5
     """Views that must see a point before it may go."""
     outliers: int = 1
     """Views at either end of the ranges that are not believed."""
+    drawn_outliers: int = 2
+    """The same of a video that has normals."""
     max_layers: int = 64
     """Layers that may be taken away."""
+    first_layers: int = 6
+    """Layers that show where a hollow begins: more than a vessel's wall is thick."""
     share: float = 0.5
     """Share of the surface about a point that must be in doubt with it."""
     max_doubt: float = 0.1
     """Share of the last surface in doubt from which on the views are believed in nothing."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.outliers < self.min_views:
-            raise ValueError(
-                f"outliers is {self.outliers}; it must be less than min_views, {self.min_views}"
-            )
+        for name in ("outliers", "drawn_outliers"):
+            if not 0 <= getattr(self, name) < self.min_views:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; "
+                    f"it must be less than min_views, {self.min_views}"
+                )
 
 
 def carve_hollows(
     field: Field, orbit: OrbitVideo, config: CarvingConfig
 ) -> Bool[Tensor, "depth height width"]:
-    """Take away what the views disagree about and return which vertices that were.
+    """Take away what the views' colours disagree about and return which vertices that were.
 
     Nothing goes where the views are fewer than the config asks for, or go on to disagree
     about what is left.
@@ -62,16 +77,37 @@ def carve_hollows(
         config: When they disagree.
     """
     hull = field.distance.detach() < 0
-    nothing = torch.zeros_like(hull)
+    colours = replace(orbit, normals=None)
+    taken, in_doubt = _layers(field, colours, config, config.max_layers, config.outliers)
+    # Frames that a model made may show no solid thing at all; then the hull is the better start.
+    if not bool(taken.any()) or bool((taken == hull).all()) or in_doubt > config.max_doubt:
+        return torch.zeros_like(hull)
+    take_away(field, taken)
+    return taken
+
+
+def first_layers(
+    field: Field, orbit: OrbitVideo, config: CarvingConfig
+) -> Bool[Tensor, "depth height width"]:
+    """Return where hollows begin, by colours and normals; the field, a visual hull, stays."""
+    return _layers(field, orbit, config, config.first_layers, config.drawn_outliers)[0]
+
+
+def _layers(
+    field: Field, orbit: OrbitVideo, config: CarvingConfig, num_layers: int, outliers: int
+) -> tuple[Bool[Tensor, "depth height width"], float]:
+    """Return what the views disagree about, and the share of the last surface in doubt."""
+    hull = field.distance.detach() < 0
+    inside, looks, in_doubt = hull.clone(), _looks(orbit, config), 1.0
     if orbit.num_frames < config.min_views:
-        return nothing
-    inside, looks, in_doubt = hull.clone(), _looks(orbit), 1.0
-    for _ in range(config.max_layers):
+        return torch.zeros_like(hull), in_doubt
+    for _ in range(num_layers):
         surface = inside & ~_eroded(inside)
         index = surface.nonzero()
         points = field.lower + field.voxel * index.flip(-1)
         normals = outward(inside)[:, surface].T
-        wrong = _in_doubt(points, normals, orbit, looks, float(field.voxel), config)
+        voxel = float(field.voxel)
+        wrong = _in_doubt(points, normals, orbit, looks, voxel, config.min_views, outliers)
         in_doubt = float(wrong.float().mean())
         doubt = torch.zeros(inside.shape, device=inside.device)
         doubt[surface] = wrong.float()
@@ -80,12 +116,7 @@ def carve_hollows(
         inside &= ~gone
         if not bool(gone.any()) or not bool(inside.any()):
             break
-    taken = hull & ~inside
-    # Frames that a model made may show no solid thing at all; then the hull is the better start.
-    if not bool(taken.any()) or not bool(inside.any()) or in_doubt > config.max_doubt:
-        return nothing
-    take_away(field, taken)
-    return taken
+    return hull & ~inside, in_doubt
 
 
 def take_away(field: Field, gone: Bool[Tensor, "depth height width"]) -> None:
@@ -115,22 +146,31 @@ def _eroded(inside: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Looks:
-    """The least and greatest colour in a window about each pixel."""
+    """The least and greatest colour and normal in a window about each pixel, in tolerances."""
 
-    low: Float[Tensor, "view 3 height width"]
-    high: Float[Tensor, "view 3 height width"]
+    low: Float[Tensor, "view channel height width"]
+    high: Float[Tensor, "view channel height width"]
     whole: Bool[Tensor, "view height width"]
     """Whether the window shows nothing but the object."""
 
 
-def _looks(orbit: OrbitVideo) -> _Looks:
+def _looks(orbit: OrbitVideo, config: CarvingConfig) -> _Looks:
     straight = (orbit.albedo / orbit.alpha.clamp(min=0.05)[..., None]).clamp(0, 1)
-    image = straight.permute(0, 3, 1, 2)
-    return _Looks(
-        low=-F.max_pool2d(-image, 3, 1, 1),
-        high=F.max_pool2d(image, 3, 1, 1),
-        whole=-F.max_pool2d(-orbit.alpha[:, None], 3, 1, 1)[:, 0] > 0.9,
-    )
+    low, high = _ranges(straight / config.tolerance, 1)
+    if orbit.normals is not None:
+        unit = F.normalize(orbit.normals, dim=-1, eps=1e-3)
+        ranges = _ranges(unit / config.normal_tolerance, config.normal_reach)
+        low, high = torch.cat([low, ranges[0]], dim=1), torch.cat([high, ranges[1]], dim=1)
+    whole = -F.max_pool2d(-orbit.alpha[:, None], 3, 1, 1)[:, 0] > 0.9
+    return _Looks(low=low, high=high, whole=whole)
+
+
+def _ranges(
+    image: Float[Tensor, "view height width channel"], reach: int
+) -> tuple[Float[Tensor, "view channel height width"], Float[Tensor, "view channel height width"]]:
+    """Return the least and greatest value within so many pixels."""
+    image, side = image.permute(0, 3, 1, 2), 2 * reach + 1
+    return -F.max_pool2d(-image, side, 1, reach), F.max_pool2d(image, side, 1, reach)
 
 
 def _in_doubt(
@@ -139,7 +179,8 @@ def _in_doubt(
     orbit: OrbitVideo,
     looks: _Looks,
     voxel: float,
-    config: CarvingConfig,
+    min_views: int,
+    outliers: int,
 ) -> Bool[Tensor, " vertex"]:
     """Return which surface points' views disagree."""
     cameras = orbit.cameras
@@ -157,14 +198,14 @@ def _in_doubt(
         steep = (1 - facing.square()).clamp(min=0).sqrt() / facing.clamp(min=MIN_FACING)
         ok &= depth < front + (1 + PLACE * steep) * voxel
         ok &= (facing > MIN_FACING) & looks.whole[view, y, x]
-        lows.append(torch.where(ok[:, None], looks.low[view][:, y, x].T, -1.0))
-        highs.append(torch.where(ok[:, None], looks.high[view][:, y, x].T, 2.0))
+        lows.append(torch.where(ok[:, None], looks.low[view][:, y, x].T, -torch.inf))
+        highs.append(torch.where(ok[:, None], looks.high[view][:, y, x].T, torch.inf))
         seen.append(ok)
-    believed = config.outliers + 1
+    believed = outliers + 1
     low = torch.stack(lows).topk(believed, dim=0).values[-1]
     high = torch.stack(highs).topk(believed, dim=0, largest=False).values[-1]
-    enough = torch.stack(seen).sum(dim=0) >= config.min_views
-    return enough & ((low - high).amax(dim=-1) > config.tolerance)
+    enough = torch.stack(seen).sum(dim=0) >= min_views
+    return enough & ((low - high).amax(dim=-1) > 1)
 
 
 def _front(

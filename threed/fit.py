@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.adam import Adam, spread
-from threed.carving import CarvingConfig, carve_hollows
+from threed.carving import CarvingConfig, carve_hollows, first_layers
 from threed.errors import ReconstructionError
 from threed.field import Field
-from threed.hollows import HollowConfig, empty_to_walls, opens_upwards, truer
-from threed.hull import ADVICE, HullConfig, close_border, finer, hull_field, redistance
+from threed.hollows import HollowConfig, empty_to_walls, floor_below, opens_upwards, truer
+from threed.hull import ADVICE, HullConfig, close_border, doubled, finer, hull_field, redistance
 from threed.losses import LossConfig, loss_for, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
 from threed.render import (
@@ -124,7 +124,9 @@ def fit(
     hull = field.distance.detach() < 0
     taken = torch.zeros_like(hull)
     if config.carving is not None:
+        begun = None if orbit.normals is None else first_layers(field, orbit, config.carving)
         taken = carve_hollows(field, orbit, config.carving)
+        taken = taken if begun is None else begun
     hollows = config.hollows
     if hollows is not None and not opens_upwards(hull, taken, hollows, config.up):
         hollows = None
@@ -139,7 +141,11 @@ def fit(
             yield replace(record, step=step, num_steps=config.num_steps + again)
         if config.flat_underside:
             flatten_underside(field, orbit, config.up)
+        if floor is not None:
+            with torch.no_grad():
+                field.distance.copy_(torch.minimum(field.distance, floor))
 
+    floor = None
     emptied = field if hollows is None else deepcopy(field)
     yield from level_steps(field, 0, 0)
     if hollows is not None:
@@ -147,14 +153,17 @@ def fit(
         with torch.no_grad():
             emptied.distance.copy_(field.distance)
         empty_to_walls(emptied, hull, taken, hollows, config.up)
+        floor = floor_below(field, emptied, hollows, config.up)
         try:
             yield from level_steps(emptied, 0, again)
         except ReconstructionError:
             # What was emptied may leave nothing, and then the carved one is the better.
-            emptied = field
+            emptied, floor = field, None
         field = truer(field, emptied, orbit, hollows)
+        floor = floor if field is emptied else None
     for level in range(1, num_levels):
         field = finer(field, orbit, config.hull)
+        floor = None if floor is None else 2 * doubled(floor)
         yield from level_steps(field, level, again + bounds[level])
     return field
 

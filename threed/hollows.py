@@ -3,20 +3,22 @@
 Carving stops where the colours inside a hollow look alike, and the descent moves a floor that it
 finds too high by little: what the views see there fits it nearly as well. A floor that lies too
 deep it lifts without trouble. So a thing that carving has opened from above is taken for a vessel,
-emptied, and left to the descent beside the carved one; who explains the frames better is kept.
+emptied, and left to the descent beside the carved one; who explains the frames better is kept, in
+their colours and, where there are any, their normals, which also show where a hollow begins.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
 from threed.carving import outward, take_away
 from threed.field import Field
+from threed.hull import distance_to_surface
 from threed.orbit import OrbitVideo
 from threed.render import render_views, surface_points
 from threed.upright import Up
@@ -26,6 +28,8 @@ RIM = 2
 # How far apart surfaces must lie to be compared, voxels, and from the silhouette, pixels.
 APART = 1.5
 EDGE = 2
+# Farther than any vertex lies from another, voxels.
+FAR = 1e4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,8 @@ class HollowConfig:
     """Thickness of the walls that are left, voxels: thinner than most, for the descent fills."""
     floor: float = 6.0
     """Thickness of the floor. Where no view sees it the descent fills nothing and wears it."""
+    least_floor: int = 4
+    """So much of the floor, from below, comes back where it was worn, less the lowest voxel."""
     least_share: float = 0.02
     """Share of the hull that carving must have taken."""
     least_rise: float = 0.8
@@ -108,6 +114,33 @@ def empty_to_walls(
     take_away(field, torch.from_numpy(_part_of(largest, deep | hollow)).to(hull.device))
 
 
+def floor_below(
+    before: Field, emptied: Field, config: HollowConfig, up: Up = "y"
+) -> Float[Tensor, "depth height width"]:
+    """Return distances, in voxels, to the part of a floor that the descent may not wear.
+
+    It lies below what was emptied and a voxel within the solid, which the views may yet trim.
+
+    Args:
+        before: The solid that was emptied.
+        emptied: The same after that.
+        config: How much of the floor.
+        up: The axis that points up.
+    """
+    axis = 1 if up == "y" else 0
+    solid, kept = before.distance.detach() < 0, emptied.distance.detach() < 0
+    gone = solid & ~kept
+    position = torch.ones_like(kept, dtype=torch.long).cumsum(dim=axis) - 1
+    # The nearest vertices above and below each that are not kept.
+    last = position.amax()
+    above = torch.where(kept, last, position).flip(axis).cummin(dim=axis).values.flip(axis)
+    below = torch.where(kept, -1, position).cummax(dim=axis).values
+    floor = kept & gone.gather(axis, above) & (position - below <= config.least_floor)
+    if not bool(floor.any()):
+        return torch.full_like(before.distance.detach(), FAR)
+    return torch.maximum(distance_to_surface(floor), before.distance.detach() + 1)
+
+
 def _part_of(
     core: Bool[np.ndarray, "z y x"], mask: Bool[np.ndarray, "z y x"]
 ) -> Bool[np.ndarray, "z y x"]:
@@ -137,8 +170,14 @@ def truer(first: Field, second: Field, orbit: OrbitVideo, config: HollowConfig) 
     asked = core & surfaces[0].hit & surfaces[1].hit & (way > APART * first.voxel)
     if not bool(asked.any()):
         return first
-    errors = [
-        float((render_views(field, orbit.cameras).albedo - orbit.albedo)[asked].square().sum())
-        for field in (first, second)
-    ]
+    errors = [_error(render_views(field, orbit.cameras), orbit, asked) for field in (first, second)]
     return second if errors[1] * 10 ** (config.margin_db / 10) < errors[0] else first
+
+
+def _error(seen: OrbitVideo, orbit: OrbitVideo, asked: Bool[Tensor, "view height width"]) -> float:
+    """Return the squared differences of colours and, where the video has them, of normals."""
+    error = float((seen.albedo - orbit.albedo)[asked].square().sum())
+    if orbit.normals is not None and seen.normals is not None:
+        # As pictures of normals have them: a component's range is 2, a colour's 1.
+        error += 0.25 * float((seen.normals - orbit.normals)[asked].square().sum())
+    return error

@@ -113,10 +113,10 @@ def finer(field: Field, orbit: OrbitVideo, config: HullConfig) -> Field:
     fine.colour.load_state_dict(field.colour.state_dict())
     coarse_hull = carve(orbit, field.lower, field.config.resolution, float(field.voxel), config)
     hull = carve(orbit, fine.lower, fine.config.resolution, float(fine.voxel), config) > 0
-    known = _doubled((coarse_hull > 0).float()) > 0
+    known = doubled((coarse_hull > 0).float()) > 0
     known = F.max_pool3d(known.float()[None, None], 5, stride=1, padding=2)[0, 0] > 0
     missing = hull & ~known
-    distance = 2 * _doubled(field.distance.detach())
+    distance = 2 * doubled(field.distance.detach())
     if bool(missing.any()):
         # With what joins them to the rest: the hull within a few voxels of them.
         near = F.max_pool3d(missing.float()[None, None], 7, stride=1, padding=3)[0, 0] > 0
@@ -128,7 +128,7 @@ def finer(field: Field, orbit: OrbitVideo, config: HullConfig) -> Field:
     return fine
 
 
-def _doubled(grid: Float[Tensor, "depth height width"]) -> Float[Tensor, "new_depth rows columns"]:
+def doubled(grid: Float[Tensor, "depth height width"]) -> Float[Tensor, "new_depth rows columns"]:
     """Return a grid with a new vertex between any two, trilinear."""
     size = [2 * count - 1 for count in grid.shape]
     return F.interpolate(grid[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]

@@ -1,8 +1,11 @@
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
 
-from tests.threed.solids import Solid, ball, by_side, photograph
-from threed.carving import CarvingConfig, carve_hollows
+from tests.threed.solids import Solid, ball, box, by_side, photograph, plain
+from threed.carving import CarvingConfig, carve_hollows, first_layers
 from threed.field import Field
 from threed.hull import HullConfig, hull_field
 from threed.orbit import OrbitVideo
@@ -99,3 +102,59 @@ def test_frames_of_no_solid_thing_dig_nothing() -> None:
     before = inside(field)
     assert not carve_hollows(field, spoilt, CarvingConfig()).any()
     assert bool((inside(field) == before).all())
+
+
+def test_a_hollow_of_one_colour_begins_where_normals_disagree() -> None:
+    solid = Solid(distance=bowl, colour=plain(0.8, 0.7, 0.6))
+    orbit = photograph(solid, size=64, num_frames=16, elevation=0.4)
+    field = hull_of(orbit)
+    before = field.distance.detach().clone()
+    truth = bowl(places(field))
+    taken = first_layers(field, orbit, CarvingConfig())
+    assert torch.equal(field.distance.detach(), before)
+    hollow = inside(field) & (truth > 0.06)
+    assert float((taken & hollow).sum() / hollow.sum()) > 0.2
+    assert float((taken & (truth < -0.02)).sum() / (inside(field) & (truth < -0.02)).sum()) < 0.01
+    # The colours alone say nothing.
+    assert not first_layers(field, replace(orbit, normals=None), CarvingConfig()).any()
+
+
+def turned(orbit: OrbitVideo, noise_deg: float) -> OrbitVideo:
+    """Turn each normal by chance, as blurred as a model that draws it leaves its mistakes."""
+    assert orbit.normals is not None
+    generator = torch.Generator().manual_seed(0)
+    shape = (orbit.num_frames, 3, *(side // 4 for side in orbit.alpha.shape[1:]))
+    grain = torch.randn(shape, generator=generator)
+    grain = torch.nn.functional.interpolate(grain, scale_factor=4, mode="bilinear")
+    grain = grain.permute(0, 2, 3, 1) * torch.tensor(noise_deg).deg2rad()
+    unit = torch.nn.functional.normalize(orbit.normals + grain, dim=-1)
+    return replace(orbit, normals=unit * orbit.alpha[..., None])
+
+
+@pytest.mark.parametrize("noise_deg", [0.0, 8.0])
+@pytest.mark.parametrize("shape", [ball(0.6), box(0.45)])
+def test_normals_of_a_thing_without_hollows_begin_none(
+    shape: Callable[[torch.Tensor], torch.Tensor], noise_deg: float
+) -> None:
+    orbit = photograph(Solid(distance=shape, colour=plain(0.5, 0.5, 0.5)), num_frames=16)
+    field = hull_of(orbit)
+    taken = first_layers(field, turned(orbit, noise_deg), CarvingConfig())
+    assert float(taken.sum() / inside(field).sum()) < 0.01
+
+
+def test_two_frames_of_another_thing_begin_no_hollow() -> None:
+    orbit = photograph(Solid(distance=ball(0.6), colour=by_side), size=64, num_frames=16)
+    assert orbit.normals is not None
+    albedo, normals = orbit.albedo.clone(), orbit.normals.clone()
+    for frame in (3, 9):
+        albedo[frame] = (1 - albedo[frame]) * orbit.alpha[frame, ..., None]
+        normals[frame] = -normals[frame]
+    field = hull_of(orbit)
+    taken = first_layers(field, replace(orbit, albedo=albedo, normals=normals), CarvingConfig())
+    assert float(taken.sum() / inside(field).sum()) < 0.005
+
+
+@pytest.mark.parametrize("name", ["outliers", "drawn_outliers"])
+def test_somebody_must_be_believed(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        CarvingConfig(min_views=3, **{name: 3})

@@ -1,5 +1,6 @@
 """Laws of digging a hollow on to walls."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
@@ -7,16 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.threed.solids import Solid, ball, photograph
-from tests.threed.test_carving import bowl, hull_of, inside, places, tiles
+from tests.threed.solids import Solid, ball, photograph, plain
+from tests.threed.test_carving import HOLE, bowl, hull_of, inside, places, tiles
 from threed.carving import take_away
 from threed.errors import ReconstructionError
 from threed.field import Field
 from threed.fit import FitConfig, descend, fit
-from threed.hollows import HollowConfig, empty_to_walls, opens_upwards, truer
+from threed.hollows import HollowConfig, empty_to_walls, floor_below, opens_upwards, truer
 from threed.orbit import OrbitVideo
 from threed.progress import finish
 from threed.targets import cull, ray_targets
+from threed.upright import Up
 
 CONFIG = HollowConfig()
 
@@ -72,8 +74,12 @@ def test_the_axis_that_points_up_decides_what_opens_upwards(bowls_orbit: OrbitVi
     assert not opens_upwards(hull, taken, CONFIG, up="z")
 
 
-def test_the_carved_field_is_kept_unless_the_emptied_one_is_clearly_better() -> None:
-    orbit = photograph(Solid(distance=ball(0.6), colour=tiles), size=64)
+@pytest.mark.parametrize("colour", [tiles, plain(0.7, 0.6, 0.5)])
+def test_the_carved_field_is_kept_unless_the_emptied_one_is_clearly_better(
+    colour: Callable[[Tensor], Tensor],
+) -> None:
+    """Where all is of one colour the normals tell."""
+    orbit = photograph(Solid(distance=ball(0.6), colour=colour), size=64)
     good = hull_of(orbit)
     # As the views see it, but where a piece is missing that the views see.
     for _ in descend(
@@ -142,3 +148,39 @@ def test_an_emptied_vessel_keeps_its_floor(bowls_orbit: OrbitVideo) -> None:
         torch.broadcast_tensors(radius * angle.cos(), height, radius * angle.sin()), dim=-1
     )
     assert bool((field.signed_distance(points) < 0).any(dim=-1).all())
+
+
+@pytest.mark.parametrize("up", ["y", "z"])
+def test_a_worn_floor_comes_back_within_the_solid(bowls_orbit: OrbitVideo, up: Up) -> None:
+    at = places(hull_of(bowls_orbit))
+    field, hull, taken = carved(bowls_orbit, (bowl(at) > 0.04) & (at[..., 1] > -0.05))
+    emptied = deepcopy(field)
+    empty_to_walls(emptied, hull, taken, CONFIG)
+    if up == "z":
+        # The same bowl lying on its side, so that its opening is where z points.
+        for solid in (field, emptied):
+            solid.distance.data = solid.distance.data.transpose(0, 1).contiguous()
+    axis = 1 if up == "y" else 0
+    floor = floor_below(field, emptied, CONFIG, up)
+    assert bool((floor >= field.distance.detach()).all())
+    gone = inside(field) & ~inside(emptied)
+    below = (inside(emptied) & ~gone).any(dim=axis)
+    columns = gone.any(dim=axis) & below
+    # Solid at some vertex of nearly each column, and so all over it.
+    assert float((floor < 0).any(dim=axis)[columns].float().mean()) > 0.9
+    assert not (floor < 0)[gone].any()
+
+
+def test_what_was_not_emptied_gets_no_floor(bowls_orbit: OrbitVideo) -> None:
+    field = hull_of(bowls_orbit)
+    assert bool((floor_below(field, field, CONFIG) > 100).all())
+
+
+def test_a_vessel_of_one_colour_is_emptied_by_its_normals() -> None:
+    solid = Solid(distance=bowl, colour=plain(0.8, 0.7, 0.6))
+    orbit = photograph(solid, size=64, num_frames=16, elevation=0.45)
+    config = FitConfig(num_steps=80, rays_a_step=2048)
+    field = finish(fit(orbit, config, torch.Generator().manual_seed(0)))
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(-0.6, 0.6, 40)] * 3, indexing="ij"), -1)
+    hollow = (HOLE(grid) < -0.08) & (grid[..., 1] < 0.1)
+    assert float((field.signed_distance(grid[hollow]) < 0).float().mean()) < 0.1
