@@ -63,6 +63,8 @@ def random_bank(preset: Preset, device: torch.device) -> LatentBank:
         azimuth=torch.zeros(ORBITS, 24, device=device),
         captions=index[:, None],
         named=index,
+        turning=index,
+        moving=index[:0],
         default=index,
         painted=index,
         tokens=torch.randn(ORBITS, NUM_TOKENS, TEXT_WIDTH, **half),

@@ -21,7 +21,7 @@ from pipelines.hashing import file_sha256
 from pipelines.models.catalogue import check_request
 from pipelines.models.command_line import main as models
 from pipelines.parallel.environment import launched_rank, launched_size
-from pipelines.request import GenerationRequest
+from pipelines.request import CAMERAS, GenerationRequest
 from threed.command_line import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -75,6 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         default=default.elevation_deg,
         help=f"height of the cameras above the horizon, degrees ({default.elevation_deg:g})",
+    )
+    parser.add_argument(
+        "--camera",
+        default=default.camera,
+        help=f"what the camera does: {', '.join(CAMERAS)}; all but auto and orbit are for "
+        f"--video-only, and for a model that follows them ({default.camera})",
     )
     parser.add_argument(
         "--texture",
@@ -134,6 +140,7 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
         num_steps=arguments.steps,
         guidance_scale=arguments.guidance,
         elevation_deg=arguments.elevation_deg,
+        camera=arguments.camera,
         texture_size=arguments.texture,
         max_faces=arguments.faces,
         max_mb=arguments.max_mb,

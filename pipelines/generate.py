@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.closed import why_closed
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
-from pipelines.models.catalogue import load_model, no_pictures
+from pipelines.models.catalogue import load_model, no_moves, no_pictures
 from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.picture import forget_picture, keep_picture, request_picture
 from pipelines.provenance import as_comment
 from pipelines.redraw import redraw
-from pipelines.request import DRAFT_NAME, MADE_WITH, PICTURE_NAME, GenerationRequest
+from pipelines.request import DRAFT_NAME, MADE_WITH, ORBITS, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
 from threed.distillation import Denoise, DistillationConfig
 from threed.field import Field
@@ -68,8 +69,10 @@ def generate(
     try:
         if not replacing:
             check_folder(request, folder)
-            if request.video_only and folder.done("orbit"):
-                return None
+            if folder.done("orbit"):
+                if request.video_only:
+                    return None
+                _check_orbit(folder)
             if folder.done("report"):
                 return Report.from_json(folder.file("report.json").read_text("utf-8"))
         seen: Tensor | None = None
@@ -109,16 +112,11 @@ def generate(
             write_orbit(temporary, orbit, as_comment(provenance))
         if early is not None:
             raise early
-        if orbit.kind == "clip" and not request.video_only:
-            reason = (findings or {}).get("found", "its frames do not agree")
-            raise ReconstructionError(
-                f"the model drew no turn about one object: {reason}. The video is kept; try "
-                "another seed, more tries, or fewer words about anything but the object"
-            )
     if request.redraws:
         shutil.rmtree(folder.file(DRAFT_NAME), ignore_errors=True)
     if request.video_only:
         return None
+    _check_orbit(folder)
     # Read back even when it is at hand: the files are rounded to eight bits, and a run that was
     # interrupted here would go on from those.
     orbit = read_orbit(folder.path).to(device)
@@ -161,7 +159,15 @@ def check_abilities(request: GenerationRequest, abilities: Abilities) -> None:
         raise RequestError(f"model is {request.model!r}, which takes no words")
     if request.picture is not None and not abilities.image:
         raise no_pictures(request.model)
+    if request.camera not in ORBITS and not abilities.moves:
+        raise no_moves(request)
     check_limits(request, max_frames=abilities.max_frames, sizes=abilities.sizes)
+
+
+def _check_orbit(folder: RunFolder) -> None:
+    """Raise ReconstructionError where the folder's video is none of which a mesh can be made."""
+    if (closed := why_closed(folder.path)) is not None:
+        raise ReconstructionError(closed.words())
 
 
 def distillation_for(abilities: Abilities) -> DistillationConfig:
@@ -208,7 +214,8 @@ def _sample(
                 done = next(steps)
             except StopIteration as finished:
                 return finished.value, None
-            message = f"drawing the orbit, step {done.step} of {done.num_steps}"
+            what = "orbit" if done.preview.kind == "orbit" else "video"
+            message = f"drawing the {what}, step {done.step} of {done.num_steps}"
             try:
                 yield _video_progress(done.step, done.num_steps, message, _pixels(done.preview))
             except EarlyStop as early:

@@ -33,6 +33,12 @@ TEXTURE_SIZES = (512, 1024, 2048, 4096)
 FACES_RANGE = (1_000, 200_000)
 TRIES_RANGE = (1, 16)
 REDRAWS_RANGE = (0, 8)
+CAMERAS = (
+    *("auto", "orbit", "still", "zoom-in", "zoom-out", "dolly-in", "dolly-out"),
+    *("crane-up", "crane-down", "arc"),
+)
+"""What the camera may do; a mesh needs one of `ORBITS`."""
+ORBITS = ("auto", "orbit")
 RECAPTIONS = ("template", "none")
 """How a prompt is put into a large model's own style; the name of a language model is a third."""
 MAX_REVISION_CHARACTERS = 100
@@ -65,6 +71,10 @@ class GenerationRequest:
     """How strongly the words steer; 1 is off, None is the model's own strength."""
     elevation_deg: float = 15.0
     """Height of the orbit's cameras above the horizon, degrees."""
+    camera: str = "auto"
+    """What the camera does, of `CAMERAS`: `auto` goes once around the object, but stands still
+    where only a video is asked for, the words let the object move, and the model has learnt that;
+    all but `auto` and `orbit` make a video only."""
     texture_size: int = 1024
     """Width and height of the texture, pixels."""
     max_faces: int = 20_000
@@ -119,6 +129,7 @@ class GenerationRequest:
         if self.guidance_scale is not None:
             self._settle_number("guidance_scale", *GUIDANCE_RANGE)
         self._settle_number("elevation_deg", *ELEVATION_RANGE_DEG)
+        self._check_camera()
         _check_integer("texture_size", self.texture_size, TEXTURE_SIZES[0], TEXTURE_SIZES[-1])
         if self.texture_size not in TEXTURE_SIZES:
             allowed = ", ".join(str(size) for size in TEXTURE_SIZES)
@@ -145,6 +156,25 @@ class GenerationRequest:
         for name in ("video_only", "distil", "commercial"):
             if not isinstance(getattr(self, name), bool):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; it must be true or false")
+
+    def _check_camera(self) -> None:
+        """Refuse a camera that is none, or that does not do for what is to be made."""
+        if self.camera not in CAMERAS:
+            allowed = ", ".join(CAMERAS)
+            raise RequestError(f"camera is {self.camera!r}; it must be one of {allowed}")
+        if self.camera in ORBITS:
+            return
+        given = f"camera is {self.camera!r}; "
+        if self.clip is not None:
+            raise RequestError(f"{given}a clip of one's own was filmed, so leave it at 'auto'")
+        if self.picture is not None:
+            raise RequestError(f"{given}what a picture shows is drawn with the camera 'orbit'")
+        if self.redraws:
+            raise RequestError(f"{given}only the views of an 'orbit' can be drawn again")
+        if self.video_only is False:
+            raise RequestError(
+                f"{given}a mesh needs the 'orbit'; choose that, or ask for the video only"
+            )
 
     def _settle_number(self, name: str, lowest: float, highest: float) -> None:
         """Store the field as a float, so that 15 and 15.0 are one request, or raise."""

@@ -2,12 +2,15 @@
 
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
+from pipelines.closed import why_closed
 from pipelines.errors import RequestError
+from pipelines.models.catalogue import find_card
 from pipelines.provenance import made_with
 from pipelines.request import MADE_WITH, GenerationRequest
+from pipelines.shots import plan_shot
 from threed.run_folder import RunFolder
 
 DECIDED_BY_STAGE = {
@@ -28,7 +31,14 @@ def check_folder(request: GenerationRequest, folder: RunFolder) -> None:
     if not folder.done("request"):
         return
     there = GenerationRequest.from_json(folder.file("request.json").read_text("utf-8"))
-    before, asked = asdict(replace(there, video_only=request.video_only)), asdict(request)
+    if there == request:
+        return
+    before, asked = asdict(there), asdict(request)
+    before["video_only"] = request.video_only
+    # A video alone may show a camera or a thing that moves, and a mesh has neither.
+    before["camera"], asked["camera"] = _camera(there), _camera(request)
+    if folder.done("orbit") and why_closed(folder.path) is None:
+        before["camera"] = "orbit"
     free = {name for name, stage in DECIDED_BY_STAGE.items() if not folder.done(stage)}
     # Of a run that ended with its video only what concerns the video is decided.
     free = free if folder.done("orbit") else set()
@@ -42,6 +52,17 @@ def check_folder(request: GenerationRequest, folder: RunFolder) -> None:
             f"{folder.path} holds the run of another request ({'; '.join(differences)}); "
             "choose another folder"
         )
+
+
+def _camera(request: GenerationRequest) -> str:
+    """Return what the camera does, and the thing where it moves."""
+    try:
+        moves = find_card(request.model).moves
+    except RequestError:
+        # A model that is handed in by name only, as tests and other programs may.
+        moves = False
+    shot = plan_shot(request, moves)
+    return shot.camera if shot.motion is None else f"{shot.camera} ({shot.motion.name})"
 
 
 def holds_another(request: GenerationRequest, folder: RunFolder) -> bool:

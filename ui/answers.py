@@ -60,7 +60,7 @@ def extent(card: ModelCard) -> dict[str, Any]:
     """Return the lengths and sizes that a model makes; nothing where its files do not say."""
     try:
         limits = {"max_frames": card.max_frames, "sizes": list(card.sizes)}
-        return {**limits, "picture": card.image}
+        return {**limits, "picture": card.image, "moves": card.moves}
     except InstallationError:
         return {}
 

@@ -10,6 +10,7 @@ import gradio as gr
 from pipelines.errors import InstallationError, RequestError
 from pipelines.models.catalogue import MODELS, ModelCard
 from pipelines.request import (
+    CAMERAS,
     ELEVATION_RANGE_DEG,
     FRAMES_RANGE,
     NUM_SEEDS,
@@ -116,6 +117,11 @@ def _words() -> tuple[gr.Textbox, gr.Number, gr.Radio, gr.Checkbox, gr.Button, g
     return prompt, seed, variations, straight, generate, cost
 
 
+def cameras_here() -> bool:
+    """Return whether some model that runs here follows more than the orbit's cameras."""
+    return any(card.moves for card in MODELS if card.runnable())
+
+
 def _video_settings(cards: Sequence[ModelCard]) -> tuple[gr.components.Component, ...]:
     with gr.Row():
         if len(cards) > 1:
@@ -134,7 +140,20 @@ def _video_settings(cards: Sequence[ModelCard]) -> tuple[gr.components.Component
     elevation = gr.Slider(
         *ELEVATION_RANGE_DEG, value=15, step=1, label=label("elevation"), info=label("degrees")
     )
-    return model, num_frames, num_steps, guidance, elevation
+    return model, num_frames, num_steps, guidance, elevation, _camera()
+
+
+def _camera() -> gr.components.Component:
+    """Return the choice of the camera; there is none where no model could follow it."""
+    if not cameras_here():
+        return gr.State(CAMERAS[0])
+    return gr.Dropdown(
+        [(label(f"camera_{name}"), name) for name in CAMERAS],
+        value=CAMERAS[0],
+        label=label("camera"),
+        info=label("camera_info"),
+        elem_id="camera",
+    )
 
 
 def frames_words(cards: Sequence[ModelCard]) -> str:
@@ -160,6 +179,7 @@ def read_requests(
     num_steps: Any,
     guidance_scale: Any,
     elevation_deg: Any,
+    camera: Any,
     texture_size: Any,
     max_faces: Any,
     max_mb: Any,
@@ -177,6 +197,7 @@ def read_requests(
         "seed": seed,
         "num_frames": num_frames,
         "elevation_deg": _float(elevation_deg),
+        "camera": camera,
         "texture_size": texture_size,
         "max_faces": max_faces,
     }
@@ -262,8 +283,8 @@ def form_values(request: GenerationRequest) -> list[Any]:
     return [
         *(request.prompt, request.seed, "1", not request.video_only),
         *(request.model, request.num_frames, request.num_steps or 0, request.guidance_scale or 0),
-        *(request.elevation_deg, request.texture_size, request.max_faces, request.max_mb or 0),
-        request.distil,
+        *(request.elevation_deg, request.camera),
+        *(request.texture_size, request.max_faces, request.max_mb or 0, request.distil),
     ]
 
 

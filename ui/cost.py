@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pipelines.jobs.estimate import expected_seconds, requested_stages
 from pipelines.jobs.records import Standing
-from pipelines.request import GenerationRequest
+from pipelines.request import ORBITS, GenerationRequest
 from threed.file_size import BYTES_A_MB, expected_bytes, faces_within
 from threed.progress import Stage
 from ui.tongues import Language, say
@@ -32,7 +32,10 @@ def cost_html(
     if requests[0].clip is not None:
         key = "cost_mesh"
     cost = say(language, key, count=count, time=roughly(seconds, language))
-    words = [cost, _start(standing, language), mesh_size(requests[0], language)]
+    words = [cost, _start(standing, language)]
+    # Of what another camera shows there is never one.
+    if requests[0].camera in ORBITS:
+        words.append(mesh_size(requests[0], language))
     return f"<p>{' · '.join(html.escape(word) for word in words)}</p>"
 
 
@@ -58,5 +61,6 @@ def _start(standing: Standing, language: Language) -> str:
 
 def mesh_seconds(request: GenerationRequest, measured: dict[Stage, list[float]]) -> float:
     """Return how long the mesh takes once the video is there, seconds."""
-    whole = requested_stages(replace(request, video_only=False))
+    # Whatever its camera did: where it was no orbit, nothing is built.
+    whole = requested_stages(replace(request, video_only=False, camera="orbit"))
     return expected_seconds(request, measured, [stage for stage in whole if stage != "video"])

@@ -27,6 +27,7 @@ from pipelines.models.catalogue import check_request
 from pipelines.request import GenerationRequest
 from threed.memory import machine_bytes
 from threed.run_folder import RunFolder
+from ui.building import check_build
 from ui.callers import calling
 from ui.copies import Copies, file_stem
 from ui.exports import Exports
@@ -156,17 +157,10 @@ class Desk:
                 `texture_size`, `max_faces`, `max_mb`.
 
         Raises:
-            RequestError: There is no whole video, the mesh is there already, a change concerns the
-                video, or the queue is full.
+            RequestError: `check_build` refuses it, or the queue is full.
         """
         job = self.job(job_id, session)
-        folder = RunFolder(self.store.folder(job))
-        if not folder.done("orbit"):
-            raise RequestError("this job has no finished video yet")
-        if folder.done("report"):
-            raise RequestError("this job has its mesh already; hand it in again for another one")
-        if wrong := changes.keys() - {"distil", "texture_size", "max_faces", "max_mb"}:
-            raise RequestError(f"{', '.join(sorted(wrong))} cannot change once the video is made")
+        check_build(RunFolder(self.store.folder(job)), changes)
         with in_words():
             request = replace(job.request, video_only=False, **changes)
             self.store.build(job.id, request, calling())

@@ -34,6 +34,7 @@ class Endpoints:
         distil: bool = DEFAULT.distil,
         key: str = "",
         max_mb: float = 0.0,
+        camera: str = DEFAULT.camera,
     ) -> dict:
         """Hand in a job that makes an orbit video, and from it a textured 3D mesh, of one object.
 
@@ -55,6 +56,10 @@ class Endpoints:
             key: The key from an earlier call, so that all your jobs belong together; empty: a new
                 one is made. Keep it secret: whoever has it can read and cancel the jobs.
             max_mb: Megabytes that the mesh's file may have; 0 is no limit.
+            camera: What the camera does: auto (once around; where only a video is asked for of a
+                thing that moves, as in "a spinning coin", still), orbit, or, with video_only and a
+                model that `models` lists with `moves`: still, zoom-in, zoom-out, dolly-in,
+                dolly-out, crane-up, crane-down or arc.
         """
         request = GenerationRequest(
             prompt=prompt,
@@ -70,6 +75,7 @@ class Endpoints:
             video_only=video_only,
             distil=distil,
             max_mb=real(max_mb) or None,
+            camera=camera,
         )
         session = session_of(self.desk, key)
         return standing_of(self.desk, self.desk.submit(request, session), session)

@@ -7,7 +7,7 @@ ticks only while something may change, asks the store and renews what has change
 import html
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from pipelines.models.catalogue import MODELS
 from pipelines.provenance import read_provenance
 from pipelines.request import GenerationRequest
 from ui.actions import act
+from ui.answers import DEFAULT
 from ui.api import add_api
 from ui.clips import clip_request
 from ui.compose import (
     Form,
     build_form,
+    cameras_here,
     form_values,
     picture_request,
     read_requests,
@@ -48,7 +50,7 @@ ARRIVAL = """(session, arrival) => [session, JSON.stringify({
 # The presses within the page's own HTML go through this element (`assets/script/studio.js`).
 BOARD = "window.latheSend = (pressed) => trigger('act', pressed);"
 SHOW_PANEL = "(...values) => { window.latheShow?.(); return values; }"
-NUM_FORM_FIELDS = 13
+NUM_FORM_FIELDS = 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +247,9 @@ class Clerk:
         return [said, *fields]
 
     def _filled(self, request: GenerationRequest, visit: Visit) -> tuple[list[Any], Any]:
-        values, key = form_values(request), "restored"
+        # A choice that the form does not have here could not be taken back either.
+        filled = request if cameras_here() else replace(request, camera=DEFAULT.camera)
+        values, key = form_values(filled), "restored"
         if request.clip is not None:
             # Its name is no prompt, and its frames are its own.
             values[:-NUM_FIELDS] = self.form_skips[:-NUM_FIELDS]

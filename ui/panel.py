@@ -7,9 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.closed import why_closed
 from pipelines.jobs.records import Job
 from threed.report import Report
 from threed.run_folder import RunFolder
+from ui.building import closed_words
 from ui.copies import file_stem
 from ui.cost import mesh_seconds
 from ui.desk import Desk
@@ -174,6 +176,7 @@ def _job_values(
     status = status_html(job, measured, language, standing=standing, mine=mine, seen=seen)
     if not mine:
         status = notice(say(language, "shared_with_you")) + status + _own_page(language)
+    closed = why_closed(folder) if video is not None and mesh is None else None
     step = mesh_html(
         job,
         video=video,
@@ -183,6 +186,7 @@ def _job_values(
         language=language,
         mine=mine,
         another_viewer=visit.another_viewer,
+        closed=closed_words(closed, language) if closed else "",
     )
     tiles = [(other, *_film(desk, other)) for other in batch]
     text = desk.report_text(job)
@@ -192,7 +196,7 @@ def _job_values(
     values = [
         _html(status),
         _html(variations_html(tiles, job.id, language)),
-        _html(film_html(job, video, _film(desk, job)[1], language)),
+        _html(film_html(job, video, _film(desk, job)[1], language, clip=closed is not None)),
         _html(step),
         _other_viewer(mesh if visit.another_viewer else None),
         _html(known_html(job, language, built=not job.is_live and mesh is not None)),

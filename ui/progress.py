@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipelines.jobs.estimate import fraction_done, planned_stages, seconds_left
 from pipelines.jobs.records import Job, Standing
+from pipelines.motions import find_motion
 from pipelines.request import SEEN_NAME
 from threed.progress import Stage
 from ui.pictures import thumbnail
@@ -140,6 +141,13 @@ def _waiting(job: Job, language: Language) -> str:
     return say(language, "waiting_one" if job.num_ahead == 1 else "waiting", number=job.num_ahead)
 
 
+def _drawn(job: Job) -> str:
+    """Return which text says why a job is drawn as something else than was typed."""
+    if find_motion(job.request.prompt) is None:
+        return "drawn_as"
+    return "drawn_moving" if job.request.video_only else "drawn_still"
+
+
 def known_html(job: Job, language: Language = "en", *, built: bool = False) -> str:
     """Return what the model knows near the prompt; a plain warning where that is far.
 
@@ -149,7 +157,7 @@ def known_html(job: Job, language: Language = "en", *, built: bool = False) -> s
         return ""
     told = []
     if job.known.drawn_as is not None:
-        told.append(say(language, "drawn_as", caption=f"“{job.known.drawn_as}”"))
+        told.append(say(language, _drawn(job), caption=f"“{job.known.drawn_as}”"))
     if not built:
         names = listing([f"“{name}”" for name in job.known.names], language)
         told.append(say(language, "known_near" if job.known.familiar else "known_far", names=names))

@@ -45,10 +45,26 @@ def empty_steps(language: Language) -> tuple[str, str]:
     )
 
 
-def film_html(job: Job, video: Path | None, preview: bytes | None, language: Language) -> str:
-    """Return the first step of a job: its video, or as much of it as there is."""
+def film_html(
+    job: Job,
+    video: Path | None,
+    preview: bytes | None,
+    language: Language,
+    *,
+    clip: bool = False,
+) -> str:
+    """Return the first step of a job: its video, or as much of it as there is.
+
+    Args:
+        job: What is shown.
+        video: Its video as served, if there is one.
+        preview: The latest picture of it (JPEG).
+        language: The visitor's.
+        clip: The video is no orbit.
+    """
     if video is not None:
-        alt = html.escape(say(language, "orbit_video", title=job.title))
+        named = "clip_video" if clip else "orbit_video"
+        alt = html.escape(say(language, named, title=job.title))
         body = (
             f'<video id="film" src="{address(video)}" aria-label="{alt}" preload="auto" muted '
             "playsinline tabindex='0' controlslist='nodownload noplaybackrate' "
@@ -72,6 +88,7 @@ def mesh_html(
     language: Language,
     mine: bool = True,
     another_viewer: bool = False,
+    closed: str = "",
 ) -> str:
     """Return the second step of a job: its mesh to turn, or what leads there.
 
@@ -84,6 +101,7 @@ def mesh_html(
         language: The visitor's.
         mine: Whether the visitor may build it.
         another_viewer: The mesh is shown elsewhere, by Gradio's own viewer.
+        closed: Why no mesh can be made of the video; empty where one can.
     """
     title = say(language, "step_mesh")
     if mesh is not None and another_viewer:
@@ -98,6 +116,8 @@ def mesh_html(
         alt = say(language, "preview_alt", stage=stage_label(job.stage or "field", language))
         waits = _words_in_square(say(language, "queued_mesh"))
         return step_html(2, title, preview_html(preview, alt) or waits)
+    if video is not None and closed and not job.is_live:
+        return step_html(2, title, _words_in_square(closed), idle=True)
     if video is not None and mine:
         press = button("build", say(language, "build"), style="primary", job=job.id)
         return step_html(

@@ -34,6 +34,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     "models_own": ("0: the model's own", "0 为模型默认值"),
     "elevation": ("Camera height", "相机高度"),
     "degrees": ("degrees", "度"),
+    "camera": ("Camera", "镜头"),
+    "camera_info": (
+        "A mesh needs the orbit; all others make a video only. Auto is the orbit too, but still "
+        "where the words let the thing move and no mesh is asked for yet.",
+        "网格需要环绕；其他镜头只生成视频。自动即环绕；若描述中物体在动且只生成视频，则镜头固定。",
+    ),
+    "camera_auto": ("Auto", "自动"),
+    "camera_orbit": ("Orbit", "环绕"),
+    "camera_still": ("Still", "固定"),
+    "camera_zoom-in": ("Zoom in", "变焦放大"),
+    "camera_zoom-out": ("Zoom out", "变焦缩小"),
+    "camera_dolly-in": ("Dolly in", "推近"),
+    "camera_dolly-out": ("Dolly out", "拉远"),
+    "camera_crane-up": ("Crane up", "升起"),
+    "camera_crane-down": ("Crane down", "下降"),
+    "camera_arc": ("Arc", "弧线掠过"),
     "texture_size": ("Texture size", "贴图尺寸"),
     "pixels": ("pixels", "像素"),
     "max_faces": ("Most triangles", "三角形上限"),
@@ -115,14 +131,29 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "mesh_after_video": ("First the video, then the mesh.", "先生成视频，再生成网格。"),
     "no_mesh": ("There is no mesh of this one.", "这一个没有网格。"),
+    "closed_motion": (
+        "The thing in this video moves, and nothing moves in a mesh. Made with the camera “Orbit” "
+        "it stands still and can be built.",
+        "视频中的物体在动，而网格是静止的。选择“环绕”镜头重新生成，即可得到网格。",
+    ),
+    "closed_camera": (
+        "The camera of this video ({camera}) does not go around the thing, so a mesh would have to "
+        "guess its other sides. Made with the camera “Orbit” it can be built.",
+        "此视频的镜头（{camera}）没有绕物体一圈，看不到其余各面。选择“环绕”镜头即可生成网格。",
+    ),
+    "closed_clip": (
+        "No mesh can be made of this video: {reason}. Another seed may do better.",
+        "此视频无法生成网格：{reason}。可换个种子再试。",
+    ),
     "build": ("Build it in 3D", "生成 3D"),
     "queued_mesh": ("The field appears here as it forms.", "场将在形成时显示于此。"),
     "orbit_video": ("Orbit video of {title}", "{title} 的环绕视频"),
+    "clip_video": ("Video of {title}", "{title} 的视频"),
     "mesh_of": ("3D mesh of {title}", "{title} 的 3D 网格"),
     "variation": ("Variation {number}, seed {seed}", "方案 {number}，种子 {seed}"),
     "choose": ("Choose one to build", "选择一个来生成"),
     # Progress.
-    "stage_video": ("Orbit video", "环绕视频"),
+    "stage_video": ("Video", "视频"),
     "stage_field": ("3D field", "3D 场"),
     "stage_distillation": ("Refining", "细化"),
     "stage_mesh": ("Mesh", "网格"),
@@ -147,6 +178,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The model does not know these words; it draws what they seem to mean: {caption}.",
         "模型没有学过这些词；按其大意绘制：{caption}。",
     ),
+    "drawn_still": (
+        "Nothing moves in a mesh, so the words for that are left out: {caption}.",
+        "网格是静止的，因此略去描述动作的词：{caption}。",
+    ),
+    "drawn_moving": ("Drawn as {caption}.", "绘制为：{caption}。"),
     "known_near": ("Nearest things the model knows: {names}.", "模型所知的相近物体：{names}。"),
     "known_far": (
         "This prompt lies far from everything that the model was taught, so the result will be a "
@@ -179,7 +215,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "format_ply": ("PLY with colours", "PLY（含颜色）"),
     "format_stl": ("STL · for printing, 10 cm", "STL · 3D 打印，10 厘米"),
     "format_usdz": ("USDZ · Apple", "USDZ · 苹果设备"),
-    "format_mp4": ("MP4 · the orbit video", "MP4 · 环绕视频"),
+    "format_mp4": ("MP4 · the video", "MP4 · 视频"),
     "format_gif": ("GIF turntable", "GIF 转台动画"),
     "format_webp": ("WebP turntable", "WebP 转台动画"),
     "format_report": ("PNG · this report", "PNG · 质量报告"),

@@ -14,6 +14,7 @@ FIELD_LABELS = {
     "num_steps": ("“Steps”", "“步数”"),
     "guidance_scale": ("“Guidance”", "“引导强度”"),
     "elevation_deg": ("“Camera height”", "“相机高度”"),
+    "camera": ("“Camera”", "“镜头”"),
     "texture_size": ("“Texture size”", "“贴图尺寸”"),
     "max_faces": ("“Most triangles”", "“三角形上限”"),
     "max_mb": ("“Most megabytes”", "“文件上限（MB）”"),
@@ -23,6 +24,22 @@ CHINESE_REFUSALS = (
     (
         r"(\w+) is (.+); it must be a (?:whole )?number from (\S+) to (\S+)",
         "{0}为 {1}；应在 {2} 到 {3} 之间。",
+    ),
+    (
+        r"camera is (.+); a mesh needs the 'orbit'.*",
+        "“镜头”为 {0}；网格需要环绕镜头（orbit）。请改选环绕，或只生成视频。",
+    ),
+    (
+        r"camera is (.+); what a picture shows is drawn with the camera 'orbit'",
+        "“镜头”为 {0}；由图片生成时须用环绕镜头（orbit）。",
+    ),
+    (
+        r"camera is (.+); the model .+ follows the orbit's alone.*",
+        "“镜头”为 {0}；此模型只会环绕拍摄。",
+    ),
+    (
+        r"no mesh can be made of this video: .+",
+        "此视频无法生成网格：镜头或物体在动。请改选环绕镜头（orbit）重新生成。",
     ),
     (
         r"nothing stands out from the background.*",

@@ -7,7 +7,7 @@ from pipelines.errors import RequestError
 from pipelines.models.embedded_card import EmbeddedCard
 from pipelines.models.large import LARGE_MODELS
 from pipelines.models.large_card import LargeModelCard
-from pipelines.request import GenerationRequest
+from pipelines.request import ORBITS, GenerationRequest
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,7 @@ __all__ = [
     "check_request",
     "find_card",
     "load_model",
+    "no_moves",
     "no_pictures",
 ]
 
@@ -68,6 +69,8 @@ def check_request(request: GenerationRequest) -> None:
     card = find_card(request.model)
     if request.picture is not None and not card.image:
         raise no_pictures(request.model)
+    if request.camera not in ORBITS and not card.moves:
+        raise no_moves(request)
     card.check(request)
 
 
@@ -78,6 +81,16 @@ def no_pictures(name: str) -> RequestError:
     names = " or ".join(repr(name) for name in here or [card.name for card in takers])
     lacking = "" if here else ", which this machine does not have or cannot run"
     return RequestError(f"the model {name!r} takes no picture; choose {names}{lacking}")
+
+
+def no_moves(request: GenerationRequest) -> RequestError:
+    """Return the refusal of a camera by a model that follows the orbit's alone."""
+    here = [card.name for card in MODELS if card.moves and card.runnable()]
+    instead = f"choose {' or '.join(map(repr, here))}" if here else "leave it at 'auto'"
+    return RequestError(
+        f"camera is {request.camera!r}; the model {request.model!r} follows the orbit's alone; "
+        f"{instead}"
+    )
 
 
 def load_model(

@@ -112,6 +112,7 @@ class DiffusersVideoModel:
             alpha=False,
             normals=False,
             edit=False,
+            moves=self.card.moves,
             max_frames=self.card.max_frames,
             sizes=self.card.sizes,
             num_steps=self.card.num_steps,

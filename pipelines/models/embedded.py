@@ -3,8 +3,9 @@
 import json
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -12,10 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipelines.errors import InstallationError, RequestError
+from pipelines.models.embedded_settings import EmbeddedSettings
 from pipelines.models.known_names import KnownNames
 from pipelines.models.protocol import Abilities, KnownName, SamplerStep
+from pipelines.motions import find_motion, moving_prompt
 from pipelines.request import GenerationRequest
+from pipelines.shots import plan_shot
 from pipelines.video.autoencoder import Autoencoder, frames_from_orbit, orbit_from_frames
+from pipelines.video.camera_paths import path_cameras
 from pipelines.video.checkpoint import load_autoencoder, load_transformer
 from pipelines.video.conditioning import (
     PICTURE_MASK,
@@ -32,32 +37,10 @@ from pipelines.video.precision import mixed_precision
 from pipelines.video.samplers import FlowStep, Velocity, sample_euler, sample_heun
 from pipelines.video.schedules import shifted_sigmas
 from pipelines.video.text import TextEncoder
-from threed.cameras import Cameras, orbit_cameras
+from threed.cameras import Cameras
 from threed.orbit import OrbitVideo
 
 PREVIEW_FRAMES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedSettings:
-    """What the shipped weights were made for; `settings.json` beside them."""
-
-    size: int
-    """Width and height of the training frames, pixels."""
-    max_frames: int
-    num_steps: int
-    guidance_scale: float
-    shift: float
-    """Of the noise schedule; see `shifted_sigmas`."""
-    sampler: str
-    """`euler` or `heun`."""
-    familiar_similarity: float
-    """A prompt less similar than this to every known thing is far from what the model knows."""
-    recaption_similarity: float = 0.45
-    """A prompt in words of its own is called by the name of the nearest known thing from here on;
-    what is farther from all of them is left as it was typed."""
-    pictures: bool = False
-    """Whether the weights have learnt to start from a picture of the object."""
 
 
 class EmbeddedModel:
@@ -78,6 +61,8 @@ class EmbeddedModel:
         self.settings = settings
         self.known = known
         self.device = torch.device(device)
+        self.findings: dict[str, Any] = {}
+        """Of the last clip that was drawn: why it is no orbit; nothing of an orbit."""
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "EmbeddedModel":
@@ -108,6 +93,7 @@ class EmbeddedModel:
             alpha=True,
             normals=True,
             edit=False,
+            moves=self.settings.moves,
             max_frames=self.settings.max_frames,
             sizes=(self.settings.size,),
             num_steps=self.settings.num_steps,
@@ -116,6 +102,8 @@ class EmbeddedModel:
 
     def nearest_known(self, prompt: str, count: int) -> list[KnownName]:
         """Return the known things nearest to the prompt by their sentences' embeddings."""
+        if self.settings.moves and (found := find_motion(prompt)) is not None:
+            _, prompt = found
         return self.known.nearest(self.text_encoder.encode([prompt]).pooled[0], count)
 
     def familiar(self, prompt: str) -> bool:
@@ -126,16 +114,25 @@ class EmbeddedModel:
         """Return the caption that a prompt in words of its own is drawn under; None for as typed.
 
         The network was taught some hundred nouns with their synonyms; a prompt that uses one of
-        them is taken as it is, and so is any beside a picture or where `recaption` is `none`.
+        them is taken as it is, and so is any beside a picture or where `recaption` is `none`. What
+        moves is put into the words for that which it was taught, and where nothing shall move those
+        words are left out.
         """
         if request.picture is not None or request.recaption == "none":
             return None
-        if self.known.called_by_name(request.prompt):
-            return None
-        nearest = self.nearest_known(request.prompt, 1)
+        shot = plan_shot(request, self.settings.moves)
+        thing = self._called(shot.thing)
+        caption = thing if shot.motion is None else moving_prompt(shot.motion, thing)
+        return None if caption == request.prompt else caption
+
+    def _called(self, thing: str) -> str:
+        """Return a thing by the name under which it is known, as it is if nothing is meant."""
+        if self.known.called_by_name(thing):
+            return thing
+        nearest = self.nearest_known(thing, 1)
         if not nearest or nearest[0].similarity < self.settings.recaption_similarity:
-            return None
-        return self.known.renamed(request.prompt, nearest[0].name)
+            return thing
+        return self.known.renamed(thing, nearest[0].name)
 
     def sample(
         self,
@@ -143,12 +140,26 @@ class EmbeddedModel:
         generator: torch.Generator,
         picture: Float[Tensor, "height width 4"] | None = None,
     ) -> Generator[SamplerStep, None, OrbitVideo]:
-        """Yield each denoising step with a preview and return the orbit of the request."""
-        size = request.size or self.settings.size
-        cameras = orbit_cameras(
-            request.num_frames, size=size, elevation=math.radians(request.elevation_deg)
+        """Yield each denoising step with a preview and return the video of the request.
+
+        Where its camera or its thing moves otherwise than an orbit's, it is a clip.
+        """
+        shot = plan_shot(request, self.settings.moves)
+        self.findings = {}
+        if shot.kind == "clip":
+            motion = shot.motion and shot.motion.name
+            self.findings = {
+                "camera": shot.camera,
+                "motion": motion,
+                "found": shot.why_no_orbit(),
+            }
+        cameras = path_cameras(
+            shot.camera,
+            request.num_frames,
+            size=request.size or self.settings.size,
+            elevation=math.radians(request.elevation_deg),
         )
-        return (yield from self.sample_views(request, cameras, generator, picture))
+        return (yield from self.sample_views(request, cameras, generator, picture, kind=shot.kind))
 
     def sample_views(
         self,
@@ -158,13 +169,14 @@ class EmbeddedModel:
         picture: Float[Tensor, "height width 4"] | None = None,
         *,
         framed: bool = False,
+        kind: Literal["orbit", "clip"] = "orbit",
     ) -> Generator[SamplerStep, None, OrbitVideo]:
         """Yield each denoising step and return the clip that the given cameras see.
 
         A picture is what the first of them sees, which then stands at azimuth 0: nobody says how
         the object in a picture stands in the world. It is cut to the object, whose size in the
         world nobody says either, and is enlarged as the renders are; or it is `framed`, the whole
-        frame of that camera.
+        frame of that camera. Of what `kind` the clip is, whoever asks for it says.
 
         Raises:
             RequestError: The clip is longer than the model makes.
@@ -183,8 +195,8 @@ class EmbeddedModel:
         velocity = self._velocity(request, padded, given)
         sampler = sample_heun if self.settings.sampler == "heun" else sample_euler
         steps = sampler(velocity, noise, sigmas)
-        latents = yield from self._with_previews(steps, cameras)
-        return self._decode(latents, cameras)
+        latents = yield from self._with_previews(steps, cameras, kind)
+        return replace(self._decode(latents, cameras), kind=kind)
 
     def denoise(
         self,
@@ -295,6 +307,7 @@ class EmbeddedModel:
         self,
         steps: Generator[FlowStep, None, Tensor],
         cameras: Cameras,
+        kind: Literal["orbit", "clip"],
     ) -> Generator[SamplerStep, None, Tensor]:
         index = list(range(0, len(cameras), max(1, len(cameras) // PREVIEW_FRAMES)))
         index = index[:PREVIEW_FRAMES]
@@ -307,7 +320,10 @@ class EmbeddedModel:
                 frames = self.autoencoder.decode_linear(step.denoised[:, index])[0]
             orbit = orbit_from_frames(_cropped(frames.cpu(), cameras), cameras[index])
             yield SamplerStep(
-                step=step.step, num_steps=step.num_steps, sigma=step.sigma, preview=orbit
+                step=step.step,
+                num_steps=step.num_steps,
+                sigma=step.sigma,
+                preview=replace(orbit, kind=kind),
             )
 
     def _decode(

@@ -94,9 +94,17 @@ class EmbeddedCard:
     @property
     def image(self) -> bool:
         """Whether it takes a picture of the object; weights that do not say so do not."""
+        return self._has_learnt("pictures")
+
+    @property
+    def moves(self) -> bool:
+        """Whether it follows other cameras than the orbit's, and words for motion."""
+        return self._has_learnt("moves")
+
+    def _has_learnt(self, key: str) -> bool:
         path = self.folder / SETTINGS_NAME
         try:
-            return json.loads(path.read_text("utf-8")).get("pictures", False) is True
+            return json.loads(path.read_text("utf-8")).get(key, False) is True
         except (OSError, ValueError, AttributeError):
             # Whoever runs the model says what is wrong with it.
             return False

@@ -137,6 +137,11 @@ class LargeModelCard:
         """The longest orbit, frames: a turn ends where it began, so its last frame is no view."""
         return min(FRAMES_RANGE[1], self.most_frames - 1)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is asked for more than turns about an object that stands still; none is."""
+        return False
+
     def num_parameters(self) -> int:
         """Return how many numbers all its networks hold, about."""
         return round(sum(part.parameters for part in self.parts))

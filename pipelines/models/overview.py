@@ -15,6 +15,8 @@ from pipelines.models.machine import GB, Machine, this_machine
 from pipelines.models.memory import MODES, Mode, Plan, best_plan, needs
 from pipelines.models.on_disk import find_snapshot, is_whole
 
+TAKEN = ("text", "image", "cameras", "moves")
+"""Abilities that the table names."""
 APACHE_TERMS = Licence(name="Apache-2.0", commercial="yes", forbids="")
 
 
@@ -41,7 +43,7 @@ class Overview:
     """Which clip lengths it draws, in words."""
     fps: int
     abilities: tuple[str, ...]
-    """Of text, image, cameras, video to video, alpha, normals."""
+    """Of text, image, cameras, moves, video to video, alpha, normals."""
     on_disk: bool
     plan: Plan | None
     """How it would run here; None where it cannot, or needs no GPU."""
@@ -131,7 +133,8 @@ def _shipped(card: EmbeddedCard) -> Overview:
         fps=12,
         abilities=(
             *(("text", "image") if card.image else ("text",)),
-            *("cameras", "video to video", "alpha", "normals"),
+            *(("cameras", "moves") if card.moves else ("cameras",)),
+            *("video to video", "alpha", "normals"),
         ),
         on_disk=there,
         plan=None,
@@ -155,7 +158,7 @@ def table(rows: Sequence[Overview]) -> str:
                 memory or "none",
                 " ".join(map(str, row.sizes)),
                 row.frame_rule.split(",")[0] + f" <= {row.max_frames}",
-                " ".join(word for word in ("text", "image", "cameras") if word in row.abilities),
+                " ".join(word for word in TAKEN if word in row.abilities),
                 row.licence.name + ("*" if row.licence.forbids else ""),
                 row.here(),
             )

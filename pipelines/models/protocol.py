@@ -28,6 +28,8 @@ class Abilities:
     """Gives world-space normals, and colours without light."""
     edit: bool
     """Takes a clip and an instruction."""
+    moves: bool
+    """Follows other cameras than the orbit's, and words for motion."""
     max_frames: int
     """The longest clip, frames."""
     sizes: tuple[int, ...]
@@ -118,7 +120,7 @@ class VideoModel(Protocol):
         ...
 
     def drawn_as(self, request: GenerationRequest) -> str | None:
-        """Return the known thing that a prompt in other words is drawn as, or None: as typed."""
+        """Return the caption that a prompt in other words is drawn under, or None: as typed."""
         ...
 
     def familiar(self, prompt: str) -> bool:

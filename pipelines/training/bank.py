@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipelines.training.captions import captions_for
 from pipelines.training.colours import NAMES, dominant_colours, recolour
+from pipelines.training.motions import TURN, motion_of
 from pipelines.training.orbits import Orbits, Shard, network_frames
 from pipelines.video.autoencoder import Autoencoder
 from pipelines.video.conditioning import RAY_CHANNELS, plucker_rays
@@ -19,7 +20,7 @@ from threed.cameras import Cameras, camera_angles
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedOrbits:
-    """Orbits as latents and rays, and which captions each may be shown under."""
+    """Orbits and other clips as latents and rays, and the captions each may be shown under."""
 
     latents: Tensor
     """float16 (orbit frame channel height width)."""
@@ -31,13 +32,17 @@ class EncodedOrbits:
     """Rows of the captions' tables."""
     named: Int[Tensor, " named"]
     """Indices of the orbits whose object has a name."""
+    turning: Int[Tensor, " turning"]
+    """Indices of all orbits, of which any frame may be the first."""
+    moving: Int[Tensor, " moving"]
+    """Indices of the other clips, of named objects all, which begin where they begin."""
     default: Int[Tensor, " object"]
     """Index of each named object's default orbit."""
     painted: Int[Tensor, " object"]
     """Index of that orbit's copy in another colour; of itself where there is none."""
 
 
-INDICES = ("named", "default", "painted")
+INDICES = ("named", "turning", "moving", "default", "painted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +151,9 @@ def _encode_shard(
     rays = torch.empty(count, frames, RAY_CHANNELS, side, side, **half)
     azimuth = torch.empty(count, frames, device=device)
     captions = torch.empty(count, captions_per_object, dtype=torch.long)
-    named, default, repainted, place = [], [], [], 0
+    named, turning, moving, default, repainted, place = [], [], [], [], [], 0
 
-    def add(pictures: Tensor, cameras: Cameras, forms: list[str]) -> None:
+    def add(pictures: Tensor, cameras: Cameras, forms: list[str], *, turns: bool = True) -> None:
         nonlocal place
         orbits = slice(place, place + len(pictures))
         with torch.no_grad():
@@ -157,29 +162,30 @@ def _encode_shard(
         rays[orbits] = rearrange(lines, "(o f) c h w -> o f c h w", f=frames)
         azimuth[orbits] = rearrange(camera_angles(cameras)[0], "(o f) -> o f", f=frames)
         captions[orbits] = torch.tensor([texts.setdefault(form, len(texts)) for form in forms])
-        if forms[0]:
+        (turning if turns else moving).extend(range(orbits.start, orbits.stop))
+        if turns and forms[0]:
             named.extend(range(orbits.start, orbits.stop))
         place = orbits.stop
 
-    for index in objects:
-        orbits, name = (shard.object == index).nonzero()[:, 0].tolist(), names[index]
-        pictures = shard.frames[orbits]
-        views = [
-            Cameras(c2w=shard.c2w[o], fov_y=shard.fov_y[o], width=size, height=size).to(device)
-            for o in orbits
-        ]
-        around = Cameras(
-            c2w=torch.cat([view.c2w for view in views]),
-            fov_y=torch.cat([view.fov_y for view in views]),
+    def seen(clips: list[int]) -> Cameras:
+        return Cameras(
+            c2w=rearrange(shard.c2w[clips], "o f i j -> (o f) i j").to(device),
+            fov_y=rearrange(shard.fov_y[clips], "o f -> (o f)").to(device),
             width=size,
             height=size,
         )
+
+    moves = torch.full_like(shard.object, TURN) if shard.moves is None else shard.moves
+    for index in objects:
+        mine, name = shard.object == index, names[index]
+        orbits = (mine & (moves == TURN)).nonzero()[:, 0].tolist()
+        pictures = shard.frames[orbits]
         first = place
         if not name:
-            add(pictures, around, [""] * captions_per_object)
+            add(pictures, seen(orbits), [""] * captions_per_object)
             continue
         colours = dominant_colours(pictures[0])
-        add(pictures, around, captions_for(name, colours, captions_per_object, generator))
+        add(pictures, seen(orbits), captions_for(name, colours, captions_per_object, generator))
         others = [colour for colour in NAMES if colour not in colours]
         picks = torch.randperm(len(others), generator=generator)[:recoloured].tolist()
         default.append(first)
@@ -189,13 +195,19 @@ def _encode_shard(
             plain = " ".join(w for w in name.split(" ") if w not in NAMES)
             forms = captions_for(f"{others[pick]} {plain}", [], captions_per_object, generator)
             painted = recolour(pictures[which], others[pick])
-            add(painted[None], views[which], forms)
+            add(painted[None], seen(orbits[which : which + 1]), forms)
+        for clip in (mine & (moves != TURN)).nonzero()[:, 0].tolist():
+            motion = motion_of(int(moves[clip]))
+            forms = captions_for(name, colours, captions_per_object, generator, motion)
+            add(shard.frames[[clip]], seen([clip]), forms, turns=False)
     return EncodedOrbits(
         latents=latents[:place],
         rays=rays[:place],
         azimuth=azimuth[:place],
         captions=captions[:place],
         named=torch.tensor(named, dtype=torch.long),
+        turning=torch.tensor(turning, dtype=torch.long),
+        moving=torch.tensor(moving, dtype=torch.long),
         default=torch.tensor(default, dtype=torch.long),
         painted=torch.tensor(repainted, dtype=torch.long),
     )

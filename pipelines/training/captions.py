@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 
 from pipelines.english import plain_prompt, with_article
+from pipelines.motions import Motion, moving_prompt
 from pipelines.training.meshes import CaptionRow
 from pipelines.training.vocabulary import (
     ADJECTIVES,
+    CLEAREST,
     COLOURS,
     COMMON,
     OBSCURE,
@@ -18,6 +20,7 @@ from pipelines.training.vocabulary import (
     REWRITES,
     SIZES,
     SYNONYMS,
+    WOODEN,
 )
 
 SHORT_FORMS = ("{a} {name}", "{name}", "{a} {name}", "the {name}")
@@ -31,6 +34,8 @@ LONG_FORMS = (
 
 SYNONYM_SHARE = 0.3
 MEANING_SHARE = 0.15
+WOODEN_SHARE = 0.5
+"""How often a brown thing of the table is called a wooden one."""
 
 
 @cache
@@ -116,6 +121,8 @@ def choose_rows(
     for row in rows:
         if is_readable(row.name):
             designs.setdefault(readable_name(row.name), []).append(row)
+    for alike in designs.values():
+        alike.sort(key=lambda row: row.name not in CLEAREST)
     written = COMMON | {readable_name(name) for name in REWRITES}
     names = sorted(name for name in designs if name in written or len(name.split(" ")) <= 2)
     generator = torch.Generator().manual_seed(seed)
@@ -125,7 +132,11 @@ def choose_rows(
 
 
 def captions_for(
-    name: str, colours: list[str], count: int, generator: torch.Generator
+    name: str,
+    colours: list[str],
+    count: int,
+    generator: torch.Generator,
+    motion: Motion | None = None,
 ) -> list[str]:
     """Return captions of one object, the plain short one first.
 
@@ -134,14 +145,15 @@ def captions_for(
         colours: Colour words found in the pixels, the most frequent first.
         count: How many captions.
         generator: Draws the forms.
+        motion: What the object does; every caption says so.
     """
-    forms = [plain_prompt(name)]
+    forms = [moving_prompt(motion, plain_prompt(name)) if motion else plain_prompt(name)]
     named = any(colour in name.split(" ") for colour in COLOURS)
     others, meaning = other_words(name), meaning_of(name)
     while len(forms) < count:
-        draw = torch.rand(6, generator=generator).tolist()
+        draw = torch.rand(7, generator=generator).tolist()
         noun = name
-        if draw[0] < MEANING_SHARE and meaning is not None:
+        if draw[0] < MEANING_SHARE and meaning is not None and motion is None:
             forms.append(meaning)
             continue
         if others and draw[4] < SYNONYM_SHARE:
@@ -150,7 +162,12 @@ def captions_for(
             noun = f"{colours[0]} {noun}"
             if len(colours) > 1 and draw[1] < 0.1:
                 noun = f"{colours[0]} and {colours[1]} {name}"
+        if draw[6] < WOODEN_SHARE and noun.split(" ")[-1] in WOODEN:
+            noun = re.sub(r"^brown\b(?! and)", "wooden", noun)
         choices = SHORT_FORMS if draw[2] < 0.75 else LONG_FORMS
+        if motion is not None:
+            # The form that prompts are put into is asked for most.
+            choices = motion.forms[:1] if draw[2] < 0.4 else motion.forms
         form = choices[int(draw[3] * len(choices))]
         forms.append(re.sub(r"\s+", " ", form.format(a=with_article(noun), name=noun)).strip())
     return forms

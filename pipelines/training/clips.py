@@ -28,6 +28,9 @@ class ClipConfig:
     """How often a clip is cut from an object's default orbit, which is asked for most."""
     painted_share: float = 0.25
     """How often that one is the copy in another colour, so that colour words are heeded."""
+    move_share: float = 0.2
+    """How often a clip is one in which the thing moves, or the camera otherwise than around it,
+    where there are any."""
     drop_text: float = 0.12
     """How often a clip loses its caption, for guidance."""
     give_frames: float = 0.05
@@ -38,8 +41,8 @@ class ClipConfig:
     """How often a clip with a picture loses its caption, for a picture must do alone too."""
 
     def __post_init__(self) -> None:
-        names = ("default_share", "painted_share", "drop_text", "give_frames", "give_picture")
-        for name in (*names, "drop_pictured_text"):
+        names = ("default_share", "painted_share", "move_share", "drop_text", "drop_pictured_text")
+        for name in (*names, "give_frames", "give_picture"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
         if self.give_frames + self.give_picture > 1:
@@ -63,7 +66,8 @@ def draw_batch(
 ) -> tuple[Float[Tensor, "batch frame channel height width"], Conditioning]:
     """Return clean clips and their conditions, as many as hold about `frames` frames in all.
 
-    A clip is a run through its orbit, forwards or back, at any spacing that stays within a turn.
+    A clip is a run through its orbit, forwards or back, at any spacing that stays within a turn;
+    where something else moves it is the whole, as it was drawn.
     Where its first frame is given as a picture the world is turned so that this frame's camera
     stands at azimuth 0, for nobody says how the object in a picture stands in the world; such clips
     come first in the batch, and they alone are cut from nameless objects too.
@@ -94,15 +98,20 @@ def draw_batch(
     default = torch.where(painted, bank.painted[objects], bank.default[objects])
     plain = uniform(batch) < config.default_share
     orbit = torch.where(plain, default, any_of(bank.named, batch))
-    everything = torch.arange(len(bank.latents), device=device)
-    orbit[:pictured] = any_of(everything, pictured)
+    moves = torch.zeros(batch, dtype=torch.bool, device=device)
+    if len(bank.moving):
+        moves = uniform(batch) < config.move_share
+        moves[:pictured] = False
+        orbit = torch.where(moves, any_of(bank.moving, batch), orbit)
+    orbit[:pictured] = any_of(bank.turning, pictured)
     around = bank.latents.shape[1]
     number = uniform(batch, 6)
     # The widest spacing closes the turn; it is what is asked for most.
     widest = around // length
     spacing = torch.where(number[:, 0] < 0.7, widest, 1 + (number[:, 1] * widest).long())
     spacing = spacing * torch.where(number[:, 2] < 0.2, -1, 1)
-    start = (number[:, 3] * around).long()
+    spacing = torch.where(moves, widest, spacing)
+    start = torch.where(moves, 0, (number[:, 3] * around).long())
     frame = (start[:, None] + spacing[:, None] * torch.arange(length, device=device)) % around
     clean = bank.latents[orbit[:, None], frame].float()
     rays = bank.rays[orbit[:, None], frame].float()

@@ -17,6 +17,7 @@ from pipelines.models.embedded import EmbeddedModel
 from pipelines.request import GenerationRequest
 from pipelines.training.colours import dominant_colours
 from pipelines.training.features import orbit_feature, retrieval_rank
+from pipelines.training.motion_scores import score_moves
 from pipelines.training.prompts import PAINTED, PARAPHRASES, colour_prompts
 from pipelines.training.sheets import contact_sheet, write_png
 from pipelines.video.autoencoder import frames_from_orbit
@@ -148,8 +149,8 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, dic
     Args:
         folder: The model's.
         config: What is asked.
-        out: Gets report.json, and sheets of the names, the failures, the colours and the
-            paraphrases.
+        out: Gets report.json, and sheets of the names, the failures, the colours, the paraphrases
+            and what moves.
 
     Returns:
         The report.
@@ -171,6 +172,9 @@ def evaluate(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, dic
         "paraphrases": _paraphrase_scores(studio, judge, out),
     }
     report["cost"] = _cost(load_seconds, studio)
+    # After the cost, which counts this process's memory.
+    if model.abilities.moves:
+        report |= score_moves(model, out, config.seed)
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     summary = {
         part: {key: value for key, value in scores.items() if key != "prompts"}
@@ -186,17 +190,33 @@ def measure_cost(folder: Path, config: EvaluationConfig, out: Path) -> dict[str,
     Raises:
         ValueError: There is no report.
     """
-    path = out / "report.json"
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; evaluate without --cost first")
-    report = json.loads(path.read_text("utf-8"))
+    report = _earlier(out)
     model, load_seconds = _loaded(folder)
     studio = Studio(model, config)
     for name in drawn_names(model, config):
         studio.draw(plain_prompt(name))
     report["cost"] = _cost(load_seconds, studio)
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     return report["cost"]
+
+
+def measure_moves(folder: Path, config: EvaluationConfig, out: Path) -> dict[str, Any]:
+    """Score motions and camera moves alone, and write that into the report that there is.
+
+    Raises:
+        ValueError: There is no report.
+    """
+    report = _earlier(out)
+    scores = score_moves(_loaded(folder)[0], out, config.seed)
+    (out / "report.json").write_text(json.dumps(report | scores, indent=1) + "\n")
+    return scores
+
+
+def _earlier(out: Path) -> dict[str, Any]:
+    path = out / "report.json"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; evaluate the whole first")
+    return json.loads(path.read_text("utf-8"))
 
 
 def _loaded(folder: Path) -> tuple[EmbeddedModel, float]:

@@ -38,6 +38,7 @@ SETTINGS = {
         shift=3.0,
         sampler="euler",
         familiar_similarity=0.6,
+        moves=True,
     ),
 }
 

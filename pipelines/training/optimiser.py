@@ -6,6 +6,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from pipelines.training.muon import BatchedMuon
 from pipelines.video.checkpoint import load_tensors, save_tensors
 
 # Muon's learning rate over AdamW's.
@@ -32,7 +33,7 @@ class Optimiser:
         others = [p for name, p in self.parameters.items() if not _is_hidden_matrix(name, p)]
         # A convolutional network has no such matrices, and Muon takes no empty list.
         self.muon = (
-            torch.optim.Muon(
+            BatchedMuon(
                 matrices, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
             )
             if matrices

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -18,13 +18,15 @@ from pipelines.training.renders import RenderConfig, render_orbits
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """Orbits of some objects."""
+    """Orbits of some objects, and clips in which something else moves."""
 
     frames: UInt8[Tensor, "orbit frame height width 7"]
     c2w: Float[Tensor, "orbit frame 4 4"]
     fov_y: Float[Tensor, "orbit frame"]
     object: Int[Tensor, " orbit"]
     """Index of each orbit's object in the listing."""
+    moves: Int[Tensor, " orbit"] | None = None
+    """What moves in each, an index in `motions.MOVES`; None where all are orbits."""
 
 
 @runtime_checkable
@@ -76,17 +78,20 @@ class PackedMeshes:
         return [row for row in read_rows(self.path) if self.ids is None or row.id in self.ids]
 
     def shards(self) -> Iterator[Shard]:
-        config = self.config
         place = {row.id: number for number, row in enumerate(self.listing())}
+        named = {row.id for row in self.listing() if row.name}
         for id_, mesh in read_packed(self.path):
             if id_ not in place:
                 continue
-            frames, cameras = render_orbits(id_, mesh, config, seed=self.seed, device=self.device)
+            # What nobody can ask for by name is shown beside a picture alone, from all around.
+            config = self.config if id_ in named else replace(self.config, num_moving=0)
+            drawn = render_orbits(id_, mesh, config, seed=self.seed, device=self.device)
             yield Shard(
-                frames=frames,
-                c2w=rearrange(cameras.c2w, "(o f) i j -> o f i j", f=config.num_frames),
-                fov_y=rearrange(cameras.fov_y, "(o f) -> o f", f=config.num_frames),
-                object=torch.full((len(frames),), place[id_]),
+                frames=drawn.frames,
+                c2w=drawn.c2w,
+                fov_y=drawn.fov_y,
+                object=torch.full((len(drawn.frames),), place[id_]),
+                moves=drawn.moves,
             )
 
 

@@ -77,3 +77,35 @@ PARAPHRASES = {
     "somebody in a white suit who floats in orbit": "astronaut",
 }
 """Fifty things in words that no caption of them has, and the known name that is meant."""
+
+MOVING = {
+    "a bouncing ball": "bounce",
+    "a frog jumping up and down": "bounce",
+    "a bouncing pumpkin": "bounce",
+    "a car driving past": "pass",
+    "a fire truck that drives by": "pass",
+    "a dog running from left to right": "pass",
+    "a shark swimming past": "pass",
+    "a barrel rolling on the floor": "roll",
+    "a rolling cannon ball": "roll",
+    "a swinging lantern": "swing",
+    "an axe swinging back and forth": "swing",
+    "a swaying palm tree": "swing",
+    "a growing tree": "grow",
+    "a growing cactus": "grow",
+    "a mushroom getting bigger": "grow",
+    "a shrinking birthday cake": "shrink",
+    "an apple getting smaller": "shrink",
+    "a shrinking house": "shrink",
+    "a falling apple": "fall",
+    "a rock falling from the sky": "fall",
+    "a crate dropping to the ground": "fall",
+    "a spaceship taking off": "rise",
+    "a ghost floating up": "rise",
+    "a rising red ball": "rise",
+}
+"""Things that do something, and what their outlines shall do (`pipelines.motions.MOTIONS`)."""
+TURNING = ("a spinning coin", "a spinning chair", "a tumbling crate", "a shaking robot")
+"""Things that do what an outline does not tell."""
+FILMED = ("a wooden chair", "a burger", "a fire truck")
+"""Things for every move of the camera."""

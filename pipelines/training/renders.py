@@ -1,26 +1,27 @@
 """Packed meshes to orbits: uint8 frames of albedo, alpha and normals with their cameras.
 
 A dataset folder holds `objects.json` (id, name, kit a row) and shards `orbits-000.safetensors` with
-`frames` (orbit frame height width 7), `c2w` (orbit frame 4 4), `fov_y` (orbit frame) and `object`
-(orbit). Channels: albedo 0-2 and alpha 3, premultiplied, as v * 255; normals 4-6, premultiplied
-world-space, as (n + 1) * 127.5.
+`frames` (orbit frame height width 7), `c2w` (orbit frame 4 4), `fov_y` (orbit frame), `object`
+(orbit) and `moves` (orbit; an index in `motions.MOVES`). Channels: albedo 0-2 and alpha 3,
+premultiplied, as v * 255; normals 4-6, premultiplied world-space, as (n + 1) * 127.5.
 """
 
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.training.meshes import FIELDS, CaptionRow, PackedMesh, sample_textures
+from pipelines.training.motions import TURN, as_seen_at_rest, random_clip
 from threed.cameras import DEFAULT_FOV_Y, DEFAULT_RADIUS, Cameras, orbit_cameras
 from threed.rasterize import average_samples, rasterize
 
@@ -35,6 +36,8 @@ class RenderConfig:
     """Frames an orbit, equally spaced over one turn."""
     num_orbits: int = 6
     """Orbits an object; the first is the default orbit, level at 15 degrees."""
+    num_moving: int = 0
+    """Clips a named object in which it moves, or (every third) the camera goes no orbit."""
     samples: int = 2
     """Samples along a pixel's side."""
     shard_objects: int = 128
@@ -44,6 +47,19 @@ class RenderConfig:
         for name in ("size", "num_frames", "num_orbits", "samples", "shard_objects"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.num_moving < 0:
+            raise ValueError(f"num_moving is {self.num_moving}; it must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnOrbits:
+    """An object's clips, the orbits first, the default one before all."""
+
+    frames: UInt8[Tensor, "orbit frame height width 7"]
+    c2w: Float[Tensor, "orbit frame 4 4"]
+    fov_y: Float[Tensor, "orbit frame"]
+    moves: Int[Tensor, " orbit"]
+    """What moves in each, an index in MOVES."""
 
 
 def random_orbit(config: RenderConfig, generator: torch.Generator) -> Cameras:
@@ -79,9 +95,19 @@ def random_orbit(config: RenderConfig, generator: torch.Generator) -> Cameras:
 
 
 def render_mesh(
-    mesh: PackedMesh, cameras: Cameras, samples: int
+    mesh: PackedMesh,
+    cameras: Cameras,
+    samples: int,
+    rotation: Float[Tensor, "view 3 3"] | None = None,
 ) -> UInt8[Tensor, "view height width 7"]:
-    """Return the seven channels of every view, as the module's docstring lays them out."""
+    """Return the seven channels of every view, as the module's docstring lays them out.
+
+    Args:
+        mesh: What is seen.
+        cameras: The views.
+        samples: Along a pixel's side.
+        rotation: How the mesh is turned in each view besides what the cameras say, for its normals.
+    """
     fine = Cameras(
         c2w=cameras.c2w,
         fov_y=cameras.fov_y,
@@ -108,6 +134,8 @@ def render_mesh(
     )
     towards = cameras.c2w[view, :3, 3] - point
     normal = torch.where((normal * towards).sum(-1, keepdim=True) < 0, -normal, normal)
+    if rotation is not None:
+        normal = torch.einsum("pij,pj->pi", rotation[view], normal)
     image = colour.new_zeros(*hit.shape, 7)
     image[hit] = torch.cat([colour, torch.ones_like(colour[:, :1]), normal], dim=-1)
     image = average_samples(image, samples)
@@ -122,23 +150,42 @@ def render_orbits(
     *,
     seed: int,
     device: torch.device | str = "cpu",
-) -> tuple[UInt8[Tensor, "orbit frame height width 7"], Cameras]:
-    """Return an object's orbits, the default one first, and the cameras of all in a row.
+) -> DrawnOrbits:
+    """Return an object's orbits, the default one first, then the clips in which something moves.
 
     Every object has a generator of its own, which its id and the seed start: it is drawn alike
-    alone and among others. Frames and cameras lie on the device.
+    alone and among others. All lies on the device.
     """
     generator = torch.Generator().manual_seed(_object_seed(id_, seed))
     orbits = [orbit_cameras(config.num_frames, size=config.size)]
     orbits += [random_orbit(config, generator) for _ in range(config.num_orbits - 1)]
-    cameras = Cameras(
-        c2w=torch.cat([o.c2w for o in orbits]),
-        fov_y=torch.cat([o.fov_y for o in orbits]),
-        width=config.size,
-        height=config.size,
-    ).to(device)
-    image = render_mesh(_to(mesh, device), cameras, config.samples)
-    return rearrange(image, "(o f) h w c -> o f h w c", f=config.num_frames), cameras
+    low = float(mesh.vertices[:, 1].min())
+    clips = [
+        random_clip(config.num_frames, config.size, low, generator, moving=number % 3 != 2)
+        for number in range(config.num_moving)
+    ]
+    seen = _joined([*orbits, *(as_seen_at_rest(clip) for clip in clips)]).to(device)
+    upright = torch.eye(3).repeat(config.num_orbits * config.num_frames, 1, 1)
+    rotation = torch.cat([upright, *(clip.placement.rotation for clip in clips)]).to(device)
+    image = render_mesh(
+        _to(mesh, device), seen, config.samples, rotation if config.num_moving else None
+    )
+    told = _joined([*orbits, *(clip.cameras for clip in clips)]).to(device)
+    return DrawnOrbits(
+        frames=rearrange(image, "(o f) h w c -> o f h w c", f=config.num_frames),
+        c2w=rearrange(told.c2w, "(o f) i j -> o f i j", f=config.num_frames),
+        fov_y=rearrange(told.fov_y, "(o f) -> o f", f=config.num_frames),
+        moves=torch.tensor([TURN] * config.num_orbits + [clip.move for clip in clips]),
+    )
+
+
+def _joined(parts: list[Cameras]) -> Cameras:
+    return Cameras(
+        c2w=torch.cat([part.c2w for part in parts]),
+        fov_y=torch.cat([part.fov_y for part in parts]),
+        width=parts[0].width,
+        height=parts[0].height,
+    )
 
 
 def render_dataset(
@@ -170,20 +217,15 @@ def render_dataset(
         if path.exists():
             yield start + len(chunk)
             continue
-        frames, c2w, fov_y, index = [], [], [], []
+        drawn, index = [], []
         for number, (id_, mesh) in enumerate(chunk, start=start):
-            images, cameras = render_orbits(id_, mesh, config, seed=seed, device=device)
-            frames.append(images.cpu())
-            c2w.append(rearrange(cameras.c2w.cpu(), "(o f) i j -> o f i j", f=config.num_frames))
-            fov_y.append(rearrange(cameras.fov_y.cpu(), "(o f) -> o f", f=config.num_frames))
-            index.append(torch.full((len(images),), number))
+            drawn.append(render_orbits(id_, mesh, config, seed=seed, device=device))
+            index.append(torch.full((len(drawn[-1].frames),), number))
             yield number + 1
         tensors = {
-            "frames": torch.cat(frames),
-            "c2w": torch.cat(c2w).float(),
-            "fov_y": torch.cat(fov_y).float(),
-            "object": torch.cat(index),
-        }
+            field.name: torch.cat([getattr(orbits, field.name).cpu() for orbits in drawn])
+            for field in fields(DrawnOrbits)
+        } | {"object": torch.cat(index)}
         partial = path.with_suffix(".partial")
         save_file(tensors, partial)
         partial.replace(path)

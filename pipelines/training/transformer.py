@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.training.bank import LatentBank
 from pipelines.training.clips import ClipConfig, draw_batch, generator_on
@@ -24,6 +25,14 @@ LEAST_SIGMA = 0.5
 LOGIT_MEAN, LOGIT_SPREAD = 1.8, 1.5
 # Steps after which the host waits for a GPU, lest the clock run ahead of the work.
 SYNC_STEPS = 20
+
+# The first of them that the machine has: cuDNN's is made for Hopper, but not torch's first choice.
+ATTENTION = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +161,9 @@ def train_transformer(
         step = optimiser.step_count + 1
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         frames = config.batch_frames
-        loss, count = flow_loss(transformer, bank, clips, frames, generator, device, teacher)
-        loss.backward()
+        with sdpa_kernel(ATTENTION, set_priority=True):
+            loss, count = flow_loss(transformer, bank, clips, frames, generator, device, teacher)
+            loss.backward()
         optimiser.step(trapezoid(step, progress(), config.warmup_steps, config.decay_share))
         if step % SYNC_STEPS == 0:
             loss.item()
@@ -202,7 +212,7 @@ def export_average(
     """
     if not 0 <= earlier_share <= 1:
         raise ValueError(f"earlier_share is {earlier_share}; it must lie in [0, 1]")
-    model = _averaged(state, config)
+    model = averaged_network(state, config)
     weights = model.state_dict()
     if earlier is not None:
         old = _of_preset(earlier, model.config).state_dict()
@@ -211,8 +221,16 @@ def export_average(
     save_model(model, out)
 
 
-def _averaged(path: Path, config: DiTConfig) -> DiT:
-    """Return the network of a state's averaged weights, or of a model file."""
+def averaged_network(path: Path, config: DiTConfig) -> DiT:
+    """Return the network of a state's averaged weights, or of a model file.
+
+    Args:
+        path: The state or the file.
+        config: The network's, before it learnt guidance.
+
+    Raises:
+        ValueError: It is another network's.
+    """
     if not is_state(path):
         learnt = load_transformer(path).config.max_guidance
         return _of_preset(path, replace(config, max_guidance=learnt))

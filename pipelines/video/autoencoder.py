@@ -6,6 +6,9 @@ found in seconds and already good, a network alone takes hours to get there. The
 single frames, so that latents may be cached, cut and reordered; the decoder mixes neighbouring
 frames too. Time is never strided, for an orbit's frames lie too far apart.
 
+What the network adds may be held to patches that the encoder cannot see (`consistent`): it then
+invents only what the latents do not say, and the decoded frames encode to their latents again.
+
 Frames hold 2x - 1 of albedo and alpha (0-3), premultiplied, and the premultiplied world-space
 normals (4-6), all in [-1, 1].
 """
@@ -42,11 +45,22 @@ class AutoencoderConfig:
     """Number of the decoder's residual blocks."""
     pixel_width: int
     """Channels of the decoder's last convolutions, at full resolution."""
+    levels: tuple[tuple[int, int], ...] = ()
+    """Channels and number of the residual blocks at twice the latents' resolution, at four times,
+    and so on; without any the decoder goes straight to pixels."""
+    consistent: bool = False
+    """Whether decoded frames encode to their latents again."""
 
     def __post_init__(self) -> None:
         for name in ("latent_channels", "stride", "width", "depth", "pixel_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if any(count < 1 for level in self.levels for count in level):
+            raise ValueError(f"levels is {self.levels}; its numbers must be at least 1")
+        if self.stride % 2 ** len(self.levels):
+            raise ValueError(
+                f"levels has {len(self.levels)} doublings; the stride {self.stride} has fewer"
+            )
 
 
 class ResidualBlock(nn.Module):
@@ -63,13 +77,60 @@ class ResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "frames channel height width"], num_frames: int
     ) -> Float[Tensor, "frames channel height width"]:
-        height, width = x.shape[-2:]
         hidden = self.space_in(F.silu(self.norm(x)))
-        line = rearrange(hidden, "(b f) c h w -> (b h w) c f", f=num_frames)
-        hidden = hidden + rearrange(
-            self.time(line), "(b h w) c f -> (b f) c h w", h=height, w=width
-        )
+        hidden = hidden + self.over_time(hidden, num_frames)
         return x + self.space_out(F.silu(hidden))
+
+    def over_time(
+        self, x: Float[Tensor, "frames channel height width"], num_frames: int
+    ) -> Float[Tensor, "frames channel height width"]:
+        """Return what the convolution in time gives, as three products: a GPU has no fast one."""
+        clip = x.unflatten(0, (-1, num_frames))
+        earlier = torch.cat([clip[:, :1], clip[:, :-1]], dim=1).flatten(0, 1)
+        later = torch.cat([clip[:, 1:], clip[:, -1:]], dim=1).flatten(0, 1)
+        taps = self.time.weight.to(x.dtype)[:, 0, :, None, None].unbind(dim=1)
+        assert self.time.bias is not None
+        bias = self.time.bias.to(x.dtype)[:, None, None]
+        return taps[0] * earlier + taps[1] * x + taps[2] * later + bias
+
+
+class PixelBlock(nn.Module):
+    """Two convolutions in space, zero at first. No norm: a pixel's level is what it shows."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.space_in = nn.Conv2d(width, width, 3, padding=1)
+        self.space_out = nn.Conv2d(width, width, 3, padding=1)
+        zero_init(self.space_out)
+
+    def forward(
+        self, x: Float[Tensor, "frames channel height width"]
+    ) -> Float[Tensor, "frames channel height width"]:
+        return x + self.space_out(F.silu(self.space_in(F.silu(x))))
+
+
+class Level(nn.Module):
+    """Twice the resolution of what came before, and blocks that see the linear frames too."""
+
+    def __init__(self, width_before: int, width: int, depth: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.up = nn.Conv2d(width_before, 4 * width, 1)
+        self.linear_in = nn.Conv2d(FRAME_CHANNELS * stride**2, width, 1)
+        self.blocks = nn.ModuleList(PixelBlock(width) for _ in range(depth))
+
+    def forward(
+        self,
+        x: Float[Tensor, "frames channel rows columns"],
+        linear: Float[Tensor, "frames 7 height width"],
+    ) -> Float[Tensor, "frames wide rows2 columns2"]:
+        hidden = F.pixel_shuffle(self.up(F.silu(x)), 2)
+        hidden = hidden + self.linear_in(F.pixel_unshuffle(linear, self.stride))
+        # With few channels a processor convolves several times faster in this order.
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return hidden
 
 
 class Autoencoder(nn.Module):
@@ -88,37 +149,35 @@ class Autoencoder(nn.Module):
         self.register_buffer("synthesis", torch.zeros(volume, config.latent_channels))
         self.latent_in = nn.Conv2d(config.latent_channels, config.width, 3, padding=1)
         self.blocks = nn.ModuleList(ResidualBlock(config.width) for _ in range(config.depth))
-        self.to_pixels = nn.Conv2d(config.width, config.pixel_width * config.stride**2, 1)
+        self.levels = nn.ModuleList()
+        width, stride = config.width, config.stride
+        for level_width, depth in config.levels:
+            stride //= 2
+            self.levels.append(Level(width, level_width, depth, stride))
+            width = level_width
+        self.to_pixels = nn.Conv2d(width, config.pixel_width * stride**2, 1)
         self.pixel_in = nn.Conv2d(
             config.pixel_width + FRAME_CHANNELS, config.pixel_width, 3, padding=1
         )
         self.pixel_mid = nn.Conv2d(config.pixel_width, config.pixel_width, 3, padding=1)
         self.pixel_out = nn.Conv2d(config.pixel_width, FRAME_CHANNELS, 3, padding=1)
         zero_init(self.pixel_out)
+        if config.consistent:
+            self.doubt = zero_init(nn.Conv2d(config.width, config.latent_channels, 1))
 
     def encode(
         self, frames: Float[Tensor, "batch frame channel height width"]
     ) -> Float[Tensor, "batch frame latent rows columns"]:
         """Return latents of about unit variance."""
-        patches = rearrange(
-            frames,
-            "b f c (h ph) (w pw) -> b f h w (c ph pw)",
-            ph=self.config.stride,
-            pw=self.config.stride,
-        )
-        return rearrange((patches - self.mean) @ self.analysis.T, "b f h w c -> b f c h w")
+        seen = (self._patches(frames) - self.mean) @ self.analysis.T
+        return rearrange(seen, "b f h w c -> b f c h w")
 
     def decode_linear(
         self, latents: Float[Tensor, "batch frame latent rows columns"]
     ) -> Float[Tensor, "batch frame channel height width"]:
         """Return the linear part of the reconstruction, good enough for a live preview."""
-        patches = rearrange(latents, "b f c h w -> b f h w c") @ self.synthesis.T + self.mean
-        return rearrange(
-            patches,
-            "b f h w (c ph pw) -> b f c (h ph) (w pw)",
-            ph=self.config.stride,
-            pw=self.config.stride,
-        )
+        codes = rearrange(latents, "b f c h w -> b f h w c")
+        return self._joined(codes @ self.synthesis.T + self.mean)
 
     def decode(
         self, latents: Float[Tensor, "batch frame latent rows columns"]
@@ -129,11 +188,33 @@ class Autoencoder(nn.Module):
         hidden = self.latent_in(rearrange(latents, "b f c h w -> (b f) c h w"))
         for block in self.blocks:
             hidden = block(hidden, num_frames)
-        pixels = F.pixel_shuffle(self.to_pixels(F.silu(hidden)), self.config.stride)
+        code = F.silu(hidden)
+        for level in self.levels:
+            hidden = level(hidden, linear)
+        stride = self.config.stride // 2 ** len(self.levels)
+        pixels = F.pixel_shuffle(self.to_pixels(F.silu(hidden)), stride)
         pixels = F.silu(self.pixel_in(torch.cat([pixels, linear], dim=1)))
         pixels = F.silu(self.pixel_mid(pixels))
-        out = linear + self.pixel_out(pixels)
-        return rearrange(out, "(b f) c h w -> b f c h w", f=num_frames)
+        added = rearrange(self.pixel_out(pixels), "(b f) c h w -> b f c h w", f=num_frames)
+        linear = rearrange(linear, "(b f) c h w -> b f c h w", f=num_frames)
+        if self.config.consistent:
+            doubt = rearrange(self.doubt(code), "(b f) c h w -> b f h w c", f=num_frames)
+            added = self._unseen(added, doubt)
+        return linear + added
+
+    def _unseen(self, frames: Tensor, doubt: Tensor) -> Tensor:
+        """Return a difference of frames, but of what would change their latents only `doubt`."""
+        patches = self._patches(frames)
+        change = (1 - doubt) * (patches @ self.analysis.T)
+        return self._joined(patches - change @ self.synthesis.T)
+
+    def _patches(self, frames: Tensor) -> Tensor:
+        side = self.config.stride
+        return rearrange(frames, "b f c (h ph) (w pw) -> b f h w (c ph pw)", ph=side, pw=side)
+
+    def _joined(self, patches: Tensor) -> Tensor:
+        side = self.config.stride
+        return rearrange(patches, "b f h w (c ph pw) -> b f c (h ph) (w pw)", ph=side, pw=side)
 
 
 def fit_linear(

@@ -59,7 +59,10 @@ def load_autoencoder(path: Path) -> Autoencoder:
         InstallationError: The file is missing, damaged or of another shape.
     """
     tensors, metadata = load_tensors(path)
-    return _filled(Autoencoder(AutoencoderConfig(**_config(metadata, path))), tensors, path)
+    config = _config(metadata, path)
+    # JSON has no tuples.
+    config["levels"] = tuple(tuple(level) for level in config.get("levels", ()))
+    return _filled(Autoencoder(AutoencoderConfig(**config)), tensors, path)
 
 
 def load_transformer(path: Path) -> DiT:

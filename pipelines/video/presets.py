@@ -39,7 +39,13 @@ PRESETS = {
     "small": Preset(
         size=128,
         autoencoder=AutoencoderConfig(
-            latent_channels=64, stride=8, width=128, depth=4, pixel_width=32
+            latent_channels=64,
+            stride=8,
+            width=128,
+            depth=4,
+            pixel_width=16,
+            levels=((96, 3), (64, 4)),
+            consistent=True,
         ),
         transformer=DiTConfig(
             latent_channels=64,

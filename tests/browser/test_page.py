@@ -46,7 +46,7 @@ def test_from_a_prompt_to_a_mesh_on_disk_though_the_tab_was_closed_between(
     prompt = page.input_value("#prompt textarea")
     page.click("#generate")
     page.wait_for_selector("#film-step .turning")
-    assert page.locator(".stages .now").inner_text() == "Orbit video"
+    assert page.locator(".stages .now").inner_text() == "Video"
     page.close()
 
     page = enter(visitor, url)

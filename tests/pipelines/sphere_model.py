@@ -45,6 +45,7 @@ class SphereModel:
             alpha=True,
             normals=True,
             edit=False,
+            moves=False,
             max_frames=48,
             sizes=(64, 32),
             num_steps=3,

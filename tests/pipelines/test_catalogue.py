@@ -9,14 +9,16 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipelines.errors import InstallationError, RequestError
-from pipelines.models.catalogue import EMBEDDED, MODELS, find_card, load_model
+from pipelines.models import catalogue
+from pipelines.models.catalogue import EMBEDDED, MODELS, check_request, find_card, load_model
 from pipelines.models.embedded_card import (
     CHECKSUMS_NAME,
     KNOWN_NAME,
     SETTINGS_NAME,
     EmbeddedCard,
 )
-from pipelines.request import GenerationRequest
+from pipelines.models.large import LARGE_MODELS
+from pipelines.request import ORBITS, GenerationRequest
 
 NUM_PARAMETERS = 3 * 5 + 7
 
@@ -87,6 +89,35 @@ def test_what_the_model_cannot_make_is_refused_before_it_is_loaded(card: Embedde
         settings.write_text(damaged)
         with pytest.raises(InstallationError, match=r"settings\.json is damaged"):
             card.check(GenerationRequest(prompt="a chair"))
+
+
+@pytest.mark.parametrize(("text", "follows"), [("true", True), ("false", False), ("1", False)])
+def test_a_camera_is_refused_by_a_model_that_has_not_learnt_to_follow_it(
+    card: EmbeddedCard, monkeypatch: pytest.MonkeyPatch, text: str, follows: bool
+) -> None:
+    settings = f'{{"size": 48, "max_frames": 48, "moves": {text}}}'
+    (card.folder / SETTINGS_NAME).write_text(settings)
+    monkeypatch.setattr(catalogue, "MODELS", (card, *LARGE_MODELS))
+    assert card.moves is follows
+    asked = GenerationRequest(prompt="a chair", camera="arc", video_only=True)
+    for camera in ORBITS:
+        check_request(replace(asked, camera=camera))
+    with pytest.raises(RequestError, match="camera is 'arc'; the model 'wan2.1-t2v-1.3b'") as large:
+        check_request(replace(asked, model="wan2.1-t2v-1.3b"))
+    assert ("choose 'embedded'" in str(large.value)) is follows
+    if follows:
+        check_request(asked)
+        return
+    with pytest.raises(RequestError, match="follows the orbit's alone; leave it at 'auto'"):
+        check_request(asked)
+
+
+def test_weights_that_do_not_say_what_they_have_learnt_have_not(card: EmbeddedCard) -> None:
+    for text in (None, "", "[]", '{"size": 48}'):
+        if text is not None:
+            (card.folder / SETTINGS_NAME).write_text(text)
+        assert not card.moves
+        assert not card.image
 
 
 def test_names_are_unique_and_found() -> None:

@@ -41,6 +41,12 @@ def _status(argv: list[str]) -> int:
         (["a chair", "--steps", "0"], "num_steps is 0"),
         (["a chair", "--guidance", "-2"], "guidance_scale is -2.0"),
         (["a chair", "--elevation-deg", "90"], "elevation_deg is 90.0"),
+        (["a chair", "--camera", "pan"], "camera is 'pan'; it must be one of auto, orbit, still"),
+        (["a chair", "--camera", "arc"], "camera is 'arc'; a mesh needs the 'orbit'"),
+        (
+            ["a chair", "--camera", "arc", "--video-only", "--model", "wan2.1-t2v-1.3b"],
+            "camera is 'arc'; the model 'wan2.1-t2v-1.3b' follows the orbit's alone",
+        ),
         (["a chair", "--texture", "100"], "texture_size is 100"),
         (["a chair", "--faces", "12"], "max_faces is 12"),
         (["a chair", "--max-mb", "0.01"], "max_mb is 0.01"),
@@ -95,7 +101,8 @@ def test_every_option_reaches_the_request(tmp_path: Path) -> None:
     words = (
         "chair --seed 7 --model embedded --frames 16 --size 64 --steps 5 --guidance 2.5 "
         "--elevation-deg -10 --texture 2048 --faces 5000 --video-only --no-distil --revision v1 "
-        f"--tries 2 --recaption none --commercial --max-mb 2 --picture {tmp_path}/a.png"
+        f"--tries 2 --recaption none --commercial --max-mb 2 --picture {tmp_path}/a.png "
+        "--camera orbit"
     )
     assert request_of(build_parser().parse_args(words.split())) == GenerationRequest(
         prompt="chair",
@@ -106,6 +113,7 @@ def test_every_option_reaches_the_request(tmp_path: Path) -> None:
         num_steps=5,
         guidance_scale=2.5,
         elevation_deg=-10.0,
+        camera="orbit",
         texture_size=2048,
         max_faces=5000,
         max_mb=2.0,

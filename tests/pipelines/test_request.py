@@ -1,6 +1,7 @@
 """What may be asked: every wrong value is refused in words, every right one survives JSON."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
@@ -9,11 +10,13 @@ import pytest
 
 from pipelines.errors import RequestError
 from pipelines.request import (
+    CAMERAS,
     FACES_RANGE,
     FRAMES_RANGE,
     GUIDANCE_RANGE,
     MAX_PROMPT_CHARACTERS,
     NUM_SEEDS,
+    ORBITS,
     SIZE_RANGE,
     STEPS_RANGE,
     TEXTURE_SIZES,
@@ -48,6 +51,7 @@ GenerationRequest = _as_users_meet_it()
             num_steps=STEPS_RANGE[1],
             guidance_scale=GUIDANCE_RANGE[0],
             elevation_deg=-30,
+            camera="crane-down",
             texture_size=TEXTURE_SIZES[0],
             max_faces=FACES_RANGE[0],
             max_mb=0.5,
@@ -79,6 +83,9 @@ def test_json_gives_back_the_request(request_: GenerationRequest) -> None:
         ("elevation_deg", 60.1, "-30 to 60"),
         ("elevation_deg", -31.0, "-30 to 60"),
         ("elevation_deg", "high", "-30 to 60"),
+        ("camera", "pan", "one of auto, orbit, still, zoom-in,"),
+        ("camera", None, "one of auto, orbit, still, zoom-in,"),
+        ("camera", "zoom-in", "a mesh needs the 'orbit'"),
         ("texture_size", 1000, "512, 1024, 2048, 4096"),
         ("texture_size", 8192, "512 to 4096"),
         ("max_faces", 999, "1000 to 200000"),
@@ -117,6 +124,35 @@ def test_a_clip_and_a_picture_together_are_refused() -> None:
     assert GenerationRequest(prompt="mug").upload_name is None
     with pytest.raises(RequestError, match="both a clip and a picture"):
         GenerationRequest(prompt="mug", clip=either, picture=either)
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ({"clip": "0" * 64}, "was filmed"),
+        ({"picture": "0" * 64}, "what a picture shows"),
+        ({"redraws": 1}, "can be drawn again"),
+        ({"video_only": False}, "a mesh needs the 'orbit'; choose that, or ask for the video only"),
+    ],
+)
+def test_only_a_video_of_words_alone_may_have_another_camera_than_the_orbits(
+    beside: dict[str, object], words: str
+) -> None:
+    for camera in CAMERAS:
+        asked = {"prompt": "a mug", "video_only": True, "camera": camera}
+        assert GenerationRequest(**asked).camera == camera
+        if camera in ORBITS:
+            assert GenerationRequest(**{**asked, **beside}).camera == camera
+            continue
+        with pytest.raises(RequestError, match=f"camera is '{camera}'; ") as refused:
+            GenerationRequest(**{**asked, **beside})
+        assert words in str(refused.value)
+
+
+def test_a_request_of_before_there_were_cameras_still_reads() -> None:
+    fields = json.loads(GenerationRequest(prompt="a chair").to_json())
+    del fields["camera"]
+    assert GenerationRequest.from_json(json.dumps(fields)).camera == "auto"
 
 
 def test_an_over_long_prompt_is_refused_with_both_numbers() -> None:

@@ -35,6 +35,8 @@ def make_bank() -> LatentBank:
         captions=torch.arange(10).view(5, 2),
         # The last orbit is of a thing without a name.
         named=torch.arange(4),
+        turning=torch.arange(5),
+        moving=torch.zeros(0, dtype=torch.long),
         default=torch.tensor([0, 3]),
         painted=torch.tensor([1, 3]),
         tokens=torch.randn(10, 3, 8, generator=generator).half(),

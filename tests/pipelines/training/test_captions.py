@@ -129,3 +129,16 @@ def test_a_recoloured_object_is_called_by_its_new_colour_and_keeps_its_shape(nam
     assert torch.equal(painted[..., 3:], frames[..., 3:])
     if name != "blue":
         assert torch.equal(painted[:, 2, 2], frames[:, 2, 2])
+
+
+def test_a_brown_thing_may_be_called_wooden_where_it_could_be_of_wood() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for name, colours in (("bowl", ["brown"]), ("brown bowl", [])):
+        captions = captions_for(name, colours, 60, generator)
+        assert any("wooden bowl" in caption for caption in captions)
+        assert any("brown bowl" in caption for caption in captions)
+        assert not any(
+            "wooden brown" in caption or "brown wooden" in caption for caption in captions
+        )
+    for name, colours in (("bowl", ["red", "brown"]), ("cow", ["brown"]), ("red bowl", [])):
+        assert not any("wooden" in text for text in captions_for(name, colours, 60, generator))

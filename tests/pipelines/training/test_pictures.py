@@ -44,6 +44,8 @@ def make_bank() -> LatentBank:
         rays=plucker_rays(cameras, 1)[None].half(),
         azimuth=azimuth[None],
         named=torch.tensor([0]),
+        turning=torch.tensor([0]),
+        moving=torch.zeros(0, dtype=torch.long),
         default=torch.tensor([0]),
         painted=torch.tensor([0]),
         captions=torch.zeros(1, 1, dtype=torch.long),

@@ -1,5 +1,9 @@
 """Laws of the autoencoder."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,14 +11,18 @@ from torch.testing import assert_close
 from pipelines.video.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
+    ResidualBlock,
     fit_linear,
     frames_from_orbit,
     orbit_from_frames,
 )
+from pipelines.video.checkpoint import load_autoencoder, save_model, save_tensors
 from threed.cameras import orbit_cameras
 from threed.orbit import OrbitVideo
 
 CONFIG = AutoencoderConfig(latent_channels=6, stride=4, width=16, depth=1, pixel_width=8)
+LEVELLED = replace(CONFIG, levels=((12, 2), (8, 1)), consistent=True)
+CONFIGS = pytest.mark.parametrize("config", [CONFIG, LEVELLED], ids=["plain", "levelled"])
 
 
 def _patches(rank: int, count: int = 4000) -> torch.Tensor:
@@ -51,11 +59,89 @@ def test_full_whitening_makes_latents_of_unit_covariance() -> None:
     assert_close(latents.T @ latents / len(latents), torch.eye(6), atol=2e-3, rtol=0)
 
 
-def test_a_fresh_decoder_is_the_linear_one() -> None:
-    autoencoder = Autoencoder(CONFIG)
+def _filled(config: AutoencoderConfig) -> Autoencoder:
+    """Return an autoencoder of a fitted linear part whose decoder does something."""
+    autoencoder = Autoencoder(config).requires_grad_(False)
+    fit_linear(autoencoder, _patches(rank=40))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in autoencoder.parameters():
+        parameter.normal_(std=0.1, generator=generator)
+    return autoencoder
+
+
+def _latents() -> torch.Tensor:
+    return torch.randn(2, 3, 6, 4, 5, generator=torch.Generator().manual_seed(0))
+
+
+@CONFIGS
+def test_a_fresh_decoder_is_the_linear_one(config: AutoencoderConfig) -> None:
+    autoencoder = Autoencoder(config)
     fit_linear(autoencoder, _patches(rank=8))
-    latents = torch.randn(2, 3, 6, 4, 5, generator=torch.Generator().manual_seed(0))
-    assert_close(autoencoder.decode(latents), autoencoder.decode_linear(latents))
+    assert_close(autoencoder.decode(_latents()), autoencoder.decode_linear(_latents()))
+
+
+def test_consistent_frames_encode_to_their_latents_where_nothing_is_in_doubt() -> None:
+    autoencoder = _filled(LEVELLED)
+    weight, bias = autoencoder.doubt.parameters()
+    weight.zero_()
+    bias.zero_()
+    frames = autoencoder.decode(_latents())
+    assert float((frames - autoencoder.decode_linear(_latents())).abs().max()) > 0.1
+    assert_close(autoencoder.encode(frames), _latents(), atol=1e-3, rtol=0)
+    # With all in doubt the network has the last word on the latents too.
+    bias.fill_(1.0)
+    free = Autoencoder(replace(LEVELLED, consistent=False))
+    weights = autoencoder.state_dict()
+    free.load_state_dict({k: v for k, v in weights.items() if not k.startswith("doubt.")})
+    assert_close(autoencoder.decode(_latents()), free.decode(_latents()), atol=1e-4, rtol=0)
+
+
+def test_mixing_of_frames_is_a_convolution_in_time() -> None:
+    block = ResidualBlock(8)
+    x = torch.randn(6, 8, 2, 3, generator=torch.Generator().manual_seed(0))
+    line = x.reshape(2, 3, 8, 6).permute(0, 3, 2, 1).flatten(0, 1)
+    slow = block.time(line).reshape(2, 6, 8, 3).permute(0, 3, 2, 1).reshape(6, 8, 2, 3)
+    assert_close(block.over_time(x, 3), slow)
+
+
+@CONFIGS
+def test_frames_reach_as_far_as_there_are_blocks(config: AutoencoderConfig) -> None:
+    # Processes that share a clip's frames rely on it.
+    autoencoder = _filled(replace(config, depth=2))
+    latents = torch.randn(1, 8, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    other = latents.clone()
+    other[:, 0] += 1
+    change = (autoencoder.decode(other) - autoencoder.decode(latents)).abs().amax(dim=(0, 2, 3, 4))
+    assert bool((change[:3] > 0).all())
+    assert bool((change[3:] < 1e-5).all())
+
+
+@CONFIGS
+def test_weights_come_back_with_their_configuration(
+    config: AutoencoderConfig, tmp_path: Path
+) -> None:
+    autoencoder = _filled(config)
+    save_model(autoencoder, tmp_path / "a.safetensors", torch.float32)
+    back = load_autoencoder(tmp_path / "a.safetensors")
+    assert back.config == config
+    assert_close(back.decode(_latents()), autoencoder.decode(_latents()), atol=0, rtol=0)
+
+
+def test_weights_from_before_there_were_levels_load(tmp_path: Path) -> None:
+    autoencoder = _filled(CONFIG)
+    names = ("latent_channels", "stride", "width", "depth", "pixel_width")
+    earlier = {name: getattr(CONFIG, name) for name in names}
+    path = tmp_path / "a.safetensors"
+    save_tensors(autoencoder.state_dict(), path, {"config": json.dumps(earlier)})
+    back = load_autoencoder(path)
+    assert back.config == CONFIG
+    assert_close(back.decode(_latents()), autoencoder.decode(_latents()), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("levels", [((12, 0),), ((8, 1), (8, 1), (8, 1))])
+def test_levels_that_cannot_be_are_refused(levels: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(ValueError, match="levels"):
+        replace(CONFIG, levels=levels)
 
 
 def test_frames_are_encoded_alone() -> None:

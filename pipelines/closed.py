@@ -1,0 +1,67 @@
+"""Videos of which no mesh can be made, and why. Reads a run folder; loads no torch."""
+
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from pipelines.errors import RequestError
+from pipelines.provenance import read_provenance
+
+MAX_KIND_BYTES = 1024
+UNEXPLAINED = "its frames do not agree"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closed:
+    """Why a finished video leads to no mesh."""
+
+    found: str
+    """The reason, in words."""
+    camera: str | None = None
+    """The camera, where it or the thing was to move otherwise than in an orbit; else None."""
+    motion: str | None = None
+    """What the thing was to do: a name of `pipelines.motions.MOTIONS`; None for nothing."""
+
+    def words(self) -> str:
+        """Return the reason and what to do instead."""
+        if self.camera is not None:
+            return (
+                f"no mesh can be made of this video: {self.found}. Ask for another one with the "
+                "camera 'orbit', which shows the thing standing still from all sides"
+            )
+        return (
+            f"the model drew no turn about one object: {self.found}. The video is kept; try "
+            "another seed, more tries, or fewer words about anything but the object"
+        )
+
+
+def why_closed(folder: Path) -> Closed | None:
+    """Return why a run folder's video leads to no mesh; None where it does, or there is none."""
+    if _kind(folder / "orbit.npz") != "clip":
+        return None
+    try:
+        told = read_provenance(folder / "orbit.mp4").made_with.get("video")
+    except RequestError:
+        told = None
+    told = told if isinstance(told, dict) else {}
+    found, camera, motion = (told.get(key) for key in ("found", "camera", "motion"))
+    return Closed(
+        found=found if isinstance(found, str) else UNEXPLAINED,
+        camera=camera if isinstance(camera, str) else None,
+        motion=motion if isinstance(motion, str) else None,
+    )
+
+
+def _kind(path: Path) -> str | None:
+    """Return of what kind a video says that it is, without unpacking its frames."""
+    try:
+        with ZipFile(path) as archive, archive.open("kind.npy") as file:
+            data = file.read(MAX_KIND_BYTES)
+        return str(np.lib.format.read_array(BytesIO(data), allow_pickle=False))
+    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zlib.error, BadZipFile):
+        # Whoever reads all of it says what is wrong with it.
+        return None

@@ -1,0 +1,276 @@
+"""What a thing in a video may do besides being turned round, and the words that ask for it.
+
+Text alone: how the things move is `pipelines/training/motions.py`'s to say.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from pipelines.english import plain_prompt, with_article
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """One way to move."""
+
+    name: str
+    forms: tuple[str, ...]
+    """Captions with the fields {a} and {name}; the first is what prompts are put into."""
+    words: tuple[str, ...]
+    """What asks for it in a prompt, as regular expressions; more than one must not be needed."""
+
+
+MOTIONS = (
+    Motion(
+        name="spin",
+        forms=(
+            "{a} {name} spinning",
+            "spinning {name}",
+            "{a} {name} spinning around",
+            "{a} rotating {name}",
+            "{a} {name} turning on the spot",
+            "{a} {name} that spins",
+        ),
+        words=(
+            *("spinning", "spins", "rotating", "rotates", "twirling", "twirls", "whirling"),
+            *("turning on the spot", "turning around", "turns around", "turns on the spot"),
+        ),
+    ),
+    Motion(
+        name="bounce",
+        forms=(
+            "{a} {name} bouncing",
+            "bouncing {name}",
+            "{a} {name} bouncing up and down",
+            "{a} {name} jumping up and down",
+            "{a} {name} hopping",
+            "{a} {name} that bounces",
+        ),
+        words=("bouncing", "bounces", "jumping", "jumps", "hopping", "hops", "leaping", "leaps"),
+    ),
+    Motion(
+        name="pass",
+        forms=(
+            "{a} {name} moving past",
+            "moving {name}",
+            "{a} {name} driving past",
+            "{a} {name} passing by",
+            "{a} {name} moving from left to right",
+            "{a} {name} flying past",
+            "{a} {name} that drives past",
+            "{a} {name} running past",
+            "{a} {name} sliding past",
+        ),
+        words=(
+            *("driving", "drives", "passing", "passes", "moving", "moves", "travelling", "racing"),
+            *("flying", "flies", "running", "runs", "walking", "walks", "sailing", "sails"),
+            *("sliding", "slides", "swimming", "swims", "speeding", "traveling"),
+        ),
+    ),
+    Motion(
+        name="roll",
+        forms=(
+            "{a} {name} rolling past",
+            "rolling {name}",
+            "{a} {name} rolling along",
+            "{a} {name} rolling on the ground",
+            "{a} {name} that rolls by",
+        ),
+        words=("rolling", "rolls"),
+    ),
+    Motion(
+        name="swing",
+        forms=(
+            "{a} {name} swinging",
+            "swinging {name}",
+            "{a} {name} swinging from side to side",
+            "{a} {name} swaying back and forth",
+            "{a} {name} dangling and swinging",
+            "{a} {name} that swings",
+        ),
+        words=("swinging", "swings", "swaying", "sways", "dangling", "dangles"),
+    ),
+    Motion(
+        name="grow",
+        forms=(
+            "{a} {name} growing",
+            "growing {name}",
+            "{a} {name} that grows",
+            "{a} {name} getting bigger",
+            "{a} {name} growing larger and larger",
+        ),
+        words=("growing", "grows", "getting bigger", "getting larger", "swelling", "swells"),
+    ),
+    Motion(
+        name="shrink",
+        forms=(
+            "{a} {name} shrinking",
+            "shrinking {name}",
+            "{a} {name} that shrinks",
+            "{a} {name} getting smaller",
+            "{a} {name} becoming smaller and smaller",
+        ),
+        words=(
+            *("shrinking", "shrinks", "getting smaller", "becoming smaller"),
+            *("becoming smaller and smaller", "getting smaller and smaller"),
+        ),
+    ),
+    Motion(
+        name="fall",
+        forms=(
+            "{a} {name} falling down",
+            "falling {name}",
+            "{a} {name} dropping to the ground",
+            "{a} {name} falling from the sky",
+            "{a} {name} that falls",
+        ),
+        words=("falling", "falls", "dropping", "drops", "landing", "lands"),
+    ),
+    Motion(
+        name="rise",
+        forms=(
+            "{a} {name} rising up",
+            "rising {name}",
+            "{a} {name} taking off",
+            "{a} {name} floating up into the air",
+            "{a} {name} lifting off",
+            "{a} {name} that rises",
+        ),
+        words=(
+            *("rising", "rises", "taking off", "takes off", "lifting off", "lifts off"),
+            *("floating(?! on)", "floats(?! on)", "levitating", "launching", "launches"),
+        ),
+    ),
+    Motion(
+        name="tumble",
+        forms=(
+            "{a} {name} tumbling",
+            "tumbling {name}",
+            "{a} {name} flipping over",
+            "{a} {name} doing a somersault",
+            "{a} {name} tumbling head over heels",
+        ),
+        words=(
+            *("tumbling", "tumbles", "flipping", "flips", "somersaulting"),
+            *("doing a somersault", "doing somersaults"),
+        ),
+    ),
+    Motion(
+        name="shake",
+        forms=(
+            "{a} {name} shaking",
+            "shaking {name}",
+            "{a} {name} trembling",
+            "{a} {name} that shakes",
+            "{a} {name} shivering",
+        ),
+        words=("shaking", "shakes", "trembling", "trembles", "shivering", "shivers", "wobbling"),
+    ),
+)
+"""A prompt asks for the motion whose word comes first in it."""
+
+# Things whose names hold a word of the tables and which stand still.
+STILL = (
+    *("rocking chair", "rocking horse", "rolling pin", "spinning wheel", "spinning top"),
+    *("flying saucer", "flying fish", "flying carpet", "flying machine", "flying squirrel"),
+    *("running shoe", "running track", "walking stick", "walking frame", "walking cane"),
+    *("racing car", "racing boat", "racing bike", "racing wheel", "wheel racing", "racing helmet"),
+    *("sailing boat", "sailing ship", "swimming pool", "swimming ring", "swimming cap"),
+    *("swimming goggles", "swimming trunks", "landing pad", "landing strip", "landing gear"),
+    *("moving van", "moving truck", "moving box", "jumping castle", "jumping jack"),
+    *("jumping rope", "swinging door", "rolling stock", "rolling suitcase", "hanging lantern"),
+    *("passing lane", "driving licence", "driving wheel", "drops of"),
+)
+# What may follow such a word and belongs to it.
+MANNERS = (
+    *("slowly", "quickly", "fast", "gently", "happily", "wildly", "around", "round", "about"),
+    *("past", "by", "along", "away", "over", "down", "up", "upwards", "downwards", "across"),
+    *("back and forth", "to and fro", "up and down", "head over heels", "on its axis"),
+    *("on the spot", "in place", "in circles", "in a circle", "in the air", "into the air"),
+    *("in the wind", "on the ground", "to the ground", "on the floor", "through the air"),
+    *("from side to side", "from left to right", "from the sky", "across the screen"),
+    *("larger and larger", "smaller and smaller", "taller", "bigger", "smaller", "larger"),
+    *("and swinging", "and jumping"),
+)
+
+
+ARTICLE = re.compile(r"an?\b", re.IGNORECASE)
+DETERMINED = re.compile(
+    r"(an?|the|some|one|two|three|four|many|my|his|her|their|our|your)\b", re.IGNORECASE
+)
+LINKED = re.compile(r"(that|which|who|it)\b", re.IGNORECASE)
+PART = re.compile(r"\b(with|of|for|from)( an?| the| its)?\s*$", re.IGNORECASE)
+ONE_THING = re.compile(r"\s*(an?|the|one|my|his|her|their|our|your)\s+\S", re.IGNORECASE)
+JOINED = re.compile(r"\b(with|without|of|and|for|from|in|on|like|full)\b", re.IGNORECASE)
+
+
+@cache
+def _pattern(motion: Motion) -> re.Pattern[str]:
+    words, manners = _any_of(motion.words), _any_of(MANNERS)
+    before = r"(?:(?:that|which|who|it|and|is|are|slowly|quickly|gently|happily)\s+)*"
+    return re.compile(
+        rf"\b{before}(?P<word>{words})\b(?P<manners>(?:\s+{manners}\b)*)", re.IGNORECASE
+    )
+
+
+def _any_of(words: tuple[str, ...]) -> str:
+    # The longest first, or "up" would be found in "up and down".
+    return f"(?:{'|'.join(sorted(words, key=len, reverse=True))})"
+
+
+def _asks(prompt: str, match: re.Match[str]) -> bool:
+    """Return whether a word that was found says what the whole thing does.
+
+    Of "a windmill with spinning blades" only a part does it, and "bread rolls" and "a ship with
+    sails" are things: such a word is a verb after one thing ("a ball bounces"), before how it is
+    done ("sails past"), or where it is linked to the thing ("that sails").
+    """
+    before = prompt[: match.start()]
+    if LINKED.match(match[0]):
+        return True
+    if PART.search(before):
+        return False
+    if match["word"].split()[0].lower().endswith("ing") or match["manners"]:
+        return True
+    return ONE_THING.match(before) is not None and not JOINED.search(before)
+
+
+def find_motion(prompt: str) -> tuple[Motion, str] | None:
+    """Return what a prompt lets its thing do, and the prompt without those words; None for nothing.
+
+    "a bouncing red ball" bounces, and is "a red ball"; a rocking chair is a thing.
+    """
+    masked = prompt
+    for thing in STILL:
+        masked = re.sub(
+            rf"\b{thing}(e?s)?\b", lambda found: "#" * len(found[0]), masked, flags=re.IGNORECASE
+        )
+    found = [
+        (motion, match)
+        for motion in MOTIONS
+        for match in _pattern(motion).finditer(masked)
+        if _asks(masked, match)
+    ]
+    if not found:
+        return None
+    motion, match = min(found, key=lambda pair: pair[1].start())
+    before, after = prompt[: match.start()], prompt[match.end() :]
+    # The article was that of a word that is gone.
+    before = "" if ARTICLE.fullmatch(before.strip()) else before
+    # So is what the way goes past.
+    after = "" if DETERMINED.match(after.strip()) else after
+    rest = re.sub(r"\s+(?=[,.;])", "", re.sub(r"\s+", " ", f"{before} {after}")).strip(" ,.!?")
+    if not re.search(r"\w", rest):
+        return None
+    thing = rest if DETERMINED.match(rest) else plain_prompt(rest)
+    # It can do one thing at a time, the first that is said.
+    further = find_motion(thing)
+    return motion, further[1] if further else thing
+
+
+def moving_prompt(motion: Motion, thing: str) -> str:
+    """Return the caption under which the network knows a thing that moves so."""
+    name = re.sub(r"^(an?|the) ", "", thing, flags=re.IGNORECASE)
+    article = "" if DETERMINED.match(name) else with_article(name)
+    return motion.forms[0].format(a=article, name=name).strip()
