@@ -4,8 +4,8 @@
 
 A FOLDER is a model's as `pipelines.training export` writes it; the shipped one if none is given.
 The names are the first that `pipelines.training evaluate` draws, ranked as there. `sharpness` is
-the clips' mean gradient in the object's outline over that of the same clip drawn in the most steps
-by the first folder: few steps blur before they go wrong.
+the clips' mean gradient in the object's outline over that of the same clip drawn by the same
+weights in the most steps: few steps blur before they go wrong.
 """
 
 import argparse
@@ -13,8 +13,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
-
-import torch
 
 from pipelines.english import plain_prompt
 from pipelines.models.catalogue import WEIGHTS_FOLDER
@@ -54,19 +52,20 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=40)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows, sharp = [], {}
+    rows = []
     for folder in args.folders:
         model = EmbeddedModel.load(folder)
         judge = Judge(folder, model.known.names)
         names = drawn_names(model, EvaluationConfig(num_names=args.names))
-        scale = model.settings.guidance_scale
+        scale, sharp = model.settings.guidance_scale, {}
         for steps in sorted(args.steps, reverse=True):
             studio = Studio(model, EvaluationConfig(num_steps=steps))
             ranks, gradients = [], []
             for name in names:
                 orbit = studio.draw(plain_prompt(name))
                 ranks.append(judge.rank(orbit_feature(frames_from_orbit(orbit)), name))
-                gradients.append(gradient(orbit) / sharp.setdefault(name, gradient(orbit)))
+                steep = gradient(orbit)
+                gradients.append(steep / sharp.setdefault(name, steep))
             row = Row(
                 folder=str(folder),
                 steps=steps,
@@ -83,5 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.no_grad():
-        main()
+    main()

@@ -18,7 +18,7 @@ class Motion:
     forms: tuple[str, ...]
     """Captions with the fields {a} and {name}; the first is what prompts are put into."""
     words: tuple[str, ...]
-    """What asks for it in a prompt, as regular expressions; more than one must not be needed."""
+    """What asks for it in a prompt, as regular expressions."""
 
 
 MOTIONS = (
@@ -179,7 +179,7 @@ STILL = (
     *("sailing boat", "sailing ship", "swimming pool", "swimming ring", "swimming cap"),
     *("swimming goggles", "swimming trunks", "landing pad", "landing strip", "landing gear"),
     *("moving van", "moving truck", "moving box", "jumping castle", "jumping jack"),
-    *("jumping rope", "swinging door", "rolling stock", "rolling suitcase", "hanging lantern"),
+    *("jumping rope", "swinging door", "rolling stock", "rolling suitcase"),
     *("passing lane", "driving licence", "driving wheel", "drops of"),
 )
 # What may follow such a word and belongs to it.

@@ -216,9 +216,7 @@ def train_decoder(
     saved = time.monotonic()
 
     def progress() -> float:
-        if config.num_minutes is None:
-            return optimiser.step_count / config.num_steps
-        return optimiser.seconds / (60 * config.num_minutes)
+        return optimiser.progress(config.num_steps, config.num_minutes)
 
     while progress() < 1:
         begin = time.monotonic()

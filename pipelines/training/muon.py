@@ -17,8 +17,8 @@ class BatchedMuon(torch.optim.Muon):
     """`torch.optim.Muon` in a few large products instead of thousands of small ones.
 
     A transformer's blocks have matrices of the same shapes; one by one their products are too small
-    to keep a GPU busy, and an optimiser's step takes a tenth of the network's. State and updates
-    are those of the class above, scaled to AdamW's root mean square.
+    to keep a GPU busy. State and updates are those of torch's class with the adjustment
+    `match_rms_adamw`.
     """
 
     @torch.no_grad()

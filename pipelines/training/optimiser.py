@@ -42,6 +42,12 @@ class Optimiser:
         self.adam = torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
 
+    def progress(self, num_steps: int, num_minutes: float | None) -> float:
+        """Return the share of a training that is done: by the clock where that ends it."""
+        if num_minutes is None:
+            return self.step_count / num_steps
+        return self.seconds / (60 * num_minutes)
+
     def step(self, rate: float) -> None:
         """Apply the gradients at `rate` times the learning rate, and average."""
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
