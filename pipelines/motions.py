@@ -170,18 +170,35 @@ MOTIONS = (
 )
 """A prompt asks for the motion whose word comes first in it."""
 
-# Things whose names hold a word of the tables and which stand still.
-STILL = (
-    *("rocking chair", "rocking horse", "rolling pin", "spinning wheel", "spinning top"),
-    *("flying saucer", "flying fish", "flying carpet", "flying machine", "flying squirrel"),
-    *("running shoe", "running track", "walking stick", "walking frame", "walking cane"),
-    *("racing car", "racing boat", "racing bike", "racing wheel", "wheel racing", "racing helmet"),
-    *("sailing boat", "sailing ship", "swimming pool", "swimming ring", "swimming cap"),
-    *("swimming goggles", "swimming trunks", "landing pad", "landing strip", "landing gear"),
-    *("moving van", "moving truck", "moving box", "jumping castle", "jumping jack"),
-    *("jumping rope", "swinging door", "rolling stock", "rolling suitcase"),
-    *("passing lane", "driving licence", "driving wheel", "drops of"),
+# What people and beasts do, and what is worn or used for that, or is the place for it: a running
+# shoe does not run, and a landing strip does not land.
+DONE = r"(running|walking|jumping|swimming|driving|sailing|racing|landing|launching|travell?ing)"
+FOR_IT = (
+    *("shoe", "boot", "sock", "shorts", "suit", "costume", "cap", "glove", "helmet", "goggles"),
+    *("trunks", "bag", "case", "gear", "stick", "pole", "cane", "frame", "machine", "board"),
+    *("seat", "wheel", "rope", "ring", "licen[cs]e", "track", "pool", "lane", "pad", "strip"),
+    *("range", "path", "craft", "net", "page"),
 )
+# Other things whose names hold a word of the tables, as regular expressions. One that the network
+# knows is here only if the words together are a thing of their own: a growing tent grows.
+STILL = (
+    rf"{DONE} ({'|'.join(FOR_IT)})",
+    *("rocking chair", "rocking horse", "rolling pin", "rolling stock", "rolling suitcase"),
+    *("rolling luggage", "rolling hill", "rolling machine", "rolling papers"),
+    *("spinning wheel", "spinning top", "spinning reel", "spinning rod", "spinning bike"),
+    *("spinning machine", "spinning jenny"),
+    *("flying saucer", "flying fish", "flying carpet", "flying machine", "flying squirrel"),
+    *("flying fox", "flying boat", "flying buttress", "flying disc"),
+    *("swinging door", r"sliding (\w+ )?door", r"sliding (\w+ )?window", "sliding puzzle"),
+    *("moving van", "moving truck", "moving box", "moving walkway", "moving staircase"),
+    *("jumping castle", "bouncing castle", "jumping jack", "jumping bean", "jumping spider"),
+    *("growing lamp", "falling star", "shooting star", "falling rocks? sign"),
+    *("rising sun", "rising damp", "tumbling mat", "flipping book"),
+    *("running water", "walking dead", "passing lane", "passing place", "speeding ticket"),
+    *("travell?ing circus", "drops of"),
+)
+# Right before a noun these say what kind it is, and where: a racing car, a floating island.
+KINDS = ("racing", "sailing", "floating")
 # What may follow such a word and belongs to it.
 MANNERS = (
     *("slowly", "quickly", "fast", "gently", "happily", "wildly", "around", "round", "about"),
@@ -202,6 +219,12 @@ DETERMINED = re.compile(
 LINKED = re.compile(r"(that|which|who|it)\b", re.IGNORECASE)
 PART = re.compile(r"\b(with|of|for|from)( an?| the| its)?\s*$", re.IGNORECASE)
 ONE_THING = re.compile(r"\s*(an?|the|one|my|his|her|their|our|your)\s+\S", re.IGNORECASE)
+NOUN = re.compile(
+    r"\s+(?!(an?|the|with|without|of|and|for|from|in|on|like|to|at|by|under|above|below|near|"
+    r"around|round|against|towards?|between|among|behind|beside|inside|through|across|over|into|"
+    r"after|before|while|as)\b)[\w#]",
+    re.IGNORECASE,
+)
 JOINED = re.compile(r"\b(with|without|of|and|for|from|in|on|like|full)\b", re.IGNORECASE)
 
 
@@ -230,6 +253,8 @@ def _asks(prompt: str, match: re.Match[str]) -> bool:
     if LINKED.match(match[0]):
         return True
     if PART.search(before):
+        return False
+    if match[0].lower() in KINDS and NOUN.match(prompt[match.end() :]):
         return False
     if match["word"].split()[0].lower().endswith("ing") or match["manners"]:
         return True

@@ -29,8 +29,10 @@ EXAMPLES = (
     "a burger",
     "a red van",
     "a ketchup bottle",
+    "a bouncing pumpkin",
 )
-"""Things that the embedded model draws well."""
+"""Things that the embedded model draws well; the last shows that they may move, and ends as a
+video, as its second step then says."""
 VARIATIONS = ("1", "4")
 MAX_REQUESTS = 8
 """Videos that one press may ask for."""

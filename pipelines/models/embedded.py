@@ -102,13 +102,18 @@ class EmbeddedModel:
 
     def nearest_known(self, prompt: str, count: int) -> list[KnownName]:
         """Return the known things nearest to the prompt by their sentences' embeddings."""
-        if self.settings.moves and (found := find_motion(prompt)) is not None:
-            _, prompt = found
-        return self.known.nearest(self.text_encoder.encode([prompt]).pooled[0], count)
+        words = self.known.looked_up(self._thing(prompt))
+        return self.known.nearest(self.text_encoder.encode([words]).pooled[0], count)
 
     def familiar(self, prompt: str) -> bool:
         """Return whether some known name is near enough to the prompt."""
-        return self.nearest_known(prompt, 1)[0].similarity >= self.settings.familiar_similarity
+        thing, least = self._thing(prompt), self.settings.familiar_similarity
+        return self.known.meant(thing, self.nearest_known(thing, 1), least) is not None
+
+    def _thing(self, prompt: str) -> str:
+        """Return the prompt without the words for a motion that the model has learnt."""
+        found = find_motion(prompt) if self.settings.moves else None
+        return prompt if found is None else found[1]
 
     def drawn_as(self, request: GenerationRequest) -> str | None:
         """Return the caption that a prompt in words of its own is drawn under; None for as typed.
@@ -129,10 +134,9 @@ class EmbeddedModel:
         """Return a thing by the name under which it is known, as it is if nothing is meant."""
         if self.known.called_by_name(thing):
             return thing
-        nearest = self.nearest_known(thing, 1)
-        if not nearest or nearest[0].similarity < self.settings.recaption_similarity:
-            return thing
-        return self.known.renamed(thing, nearest[0].name)
+        nearest, least = self.nearest_known(thing, 1), self.settings.recaption_similarity
+        name = self.known.meant(thing, nearest, least)
+        return thing if name is None else self.known.renamed(thing, name)
 
     def sample(
         self,

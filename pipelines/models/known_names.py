@@ -28,6 +28,24 @@ PLAINER = 0.02
 """Similarity that a word more in a name must bring."""
 LONGEST_NOUN = 4
 """Words of the longest noun that is looked for."""
+NOUN_ALONE = 0.62
+"""Similarity from which a noun alone means a known thing. Short texts are near each other for their
+spelling or their subject ("cat" to "catsup", "monkey" to "banana") as much as for their meaning."""
+WORD_MORE = 0.1
+"""What every further word that tells of the thing takes off that."""
+NOUN_IN_FRONT = 0.8
+"""Similarity from which a noun alone means what a longer name begins with it: a train is a train
+locomotive, but a lion is no lionfish and a peanut no peanut butter."""
+# fmt: off
+# Words that do not tell one thing from another: grammar, and how any thing may look.
+TELLS_NOTHING = frozenset({
+    "a", "an", "the", "some", "my", "your", "his", "her", "its", "our", "their", "this", "that",
+    "two", "three", "with", "without", "in", "on", "of", "for", "from", "like", "at", "under",
+    "and", "which", "who", "is", "are",
+    "small", "little", "tiny", "big", "large", "huge", "tall", "short", "long", "old", "new",
+    "fat", "thin", "cute", "pretty", "nice", "beautiful", "wooden", "golden", "plastic", "gray",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +104,47 @@ class KnownNames:
         words = AFTER_NOUN.split(phrase)[0].split()
         ends = (" ".join(words[-count:]) for count in range(1, LONGEST_NOUN + 1))
         return any(end in self.words for end in ends)
+
+    def looked_up(self, prompt: str) -> str:
+        """Return the words by which what a prompt means is looked for.
+
+        A noun alone has the article that everything was explained with, and no colour: it would be
+        near to what has that colour ("a purple rocket": purple flower).
+        """
+        telling = self._telling(prompt)
+        if len(telling) != 1 or self.called_by_name(prompt):
+            return prompt
+        return plain_prompt(telling[0])
+
+    def meant(self, prompt: str, nearest: list[KnownName], least: float) -> str | None:
+        """Return the first of the names nearest to a prompt; None where that is not near enough.
+
+        Args:
+            prompt: Of one thing.
+            nearest: What is nearest to it as it is `looked_up`.
+            least: Similarity that is asked for at least, however much the prompt says.
+        """
+        if not nearest:
+            return None
+        name = nearest[0].name
+        least = max(least, self.least_similarity(prompt, name))
+        return name if nearest[0].similarity >= least else None
+
+    def least_similarity(self, prompt: str, name: str) -> float:
+        """Return how near a name must be to be what a prompt means; 0 for a prompt by name."""
+        if self.called_by_name(prompt):
+            return 0.0
+        telling = self._telling(prompt)
+        if len(telling) == 1 and name.startswith(telling[0]):
+            plural = name.removeprefix(telling[0]) in ("s", "es")
+            return NOUN_ALONE if plural else NOUN_IN_FRONT
+        return NOUN_ALONE - WORD_MORE * max(0, len(telling) - 1)
+
+    def _telling(self, prompt: str) -> list[str]:
+        """Return the words of a prompt that tell what its thing is, in lower case."""
+        words = re.findall(r"[\w'-]+", ARTICLE.sub("", prompt.strip().lower()))
+        nothing = TELLS_NOTHING | self.colours
+        return [word for word in words if word not in nothing]
 
     def renamed(self, prompt: str, name: str) -> str:
         """Return a name as a caption, in the colours that the prompt gives its noun."""

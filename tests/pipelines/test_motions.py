@@ -1,6 +1,7 @@
 """Which words let a thing move, and which belong to things that stand still."""
 
 import json
+import re
 
 import pytest
 from safetensors import safe_open
@@ -9,6 +10,7 @@ from pipelines.english import plain_prompt, with_article
 from pipelines.models.catalogue import EMBEDDED
 from pipelines.models.embedded_card import KNOWN_NAME
 from pipelines.motions import MOTIONS, find_motion, moving_prompt
+from pipelines.training.prompts import MOVING, TURNING
 
 NAMES = ("coin", "apple", "red car", "cherries", "glass vase", "pot of gold", "ship with sails")
 
@@ -55,6 +57,37 @@ def test_a_word_that_belongs_to_a_thing_moves_nothing(prompt: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    [
+        *("a rolling pin", "a spinning wheel", "a bowling ball", "a swing set", "a jumping rope"),
+        *("a flying saucer", "a growing lamp", "a falling star", "a washing machine"),
+        *("a walking stick", "a swinging door", "a rising sun", "a shooting star", "falling stars"),
+        # What is worn or used does not do it, nor does the place where it is done.
+        *("a red running shoe", "walking boots", "a driving glove", "a swimming costume"),
+        *("a running machine", "a landing craft", "a passing place", "a spinning machine"),
+        # Before a noun these say what kind it is, and where.
+        *("a racing horse", "a racing drone", "an old sailing cap", "a floating island"),
+        *("a floating candle", "a sliding glass door", "a jumping spider", "a rolling suitcase"),
+    ],
+)
+def test_a_word_that_is_part_of_a_things_name_moves_nothing(prompt: str) -> None:
+    assert find_motion(prompt) is None
+    # Said of it, the same word does.
+    name = re.sub(r"^(an?) ", "", prompt)
+    found = find_motion(f"the {name} spinning around")
+    assert found is not None
+    assert (found[0].name, found[1]) == ("spin", f"the {name}")
+
+
+def test_what_the_evaluation_moves_is_moved() -> None:
+    for prompt, name in MOVING.items():
+        found = find_motion(prompt)
+        assert found is not None, prompt
+        assert found[0].name == name, prompt
+    assert all(find_motion(prompt) is not None for prompt in TURNING)
+
+
+@pytest.mark.parametrize(
     ("prompt", "name", "thing"),
     [
         ("a bouncing red ball", "bounce", "a red ball"),
@@ -66,6 +99,14 @@ def test_a_word_that_belongs_to_a_thing_moves_nothing(prompt: str) -> None:
         ("a car driving past a house", "pass", "a car"),
         ("two jumping frogs", "bounce", "two frogs"),
         ("a spinning top spinning", "spin", "a spinning top"),
+        ("a sailing boat sailing past", "pass", "a sailing boat"),
+        ("a boat sailing on the sea", "pass", "a boat on the sea"),
+        ("a racing car racing through a town", "pass", "a racing car through a town"),
+        ("a candle floating up", "rise", "a candle"),
+        ("a balloon that is floating", "rise", "a balloon"),
+        ("a falling, golden star", "fall", "a golden star"),
+        ("a star falling from the sky", "fall", "a star"),
+        ("a walking robot", "pass", "a robot"),
         # It can do one thing at a time, the first that is said.
         ("a ball spinning and bouncing", "spin", "a ball"),
     ],
