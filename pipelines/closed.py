@@ -1,17 +1,12 @@
 """Videos of which no mesh can be made, and why. Reads a run folder; loads no torch."""
 
-import zlib
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
-
-import numpy as np
 
 from pipelines.errors import RequestError
 from pipelines.provenance import read_provenance
+from threed.orbit_kind import read_kind
 
-MAX_KIND_BYTES = 1024
 UNEXPLAINED = "its frames do not agree"
 
 
@@ -41,7 +36,7 @@ class Closed:
 
 def why_closed(folder: Path) -> Closed | None:
     """Return why a run folder's video leads to no mesh; None where it does, or there is none."""
-    if _kind(folder / "orbit.npz") != "clip":
+    if read_kind(folder / "orbit.npz") != "clip":
         return None
     try:
         told = read_provenance(folder / "orbit.mp4").made_with.get("video")
@@ -54,14 +49,3 @@ def why_closed(folder: Path) -> Closed | None:
         camera=camera if isinstance(camera, str) else None,
         motion=motion if isinstance(motion, str) else None,
     )
-
-
-def _kind(path: Path) -> str | None:
-    """Return of what kind a video says that it is, without unpacking its frames."""
-    try:
-        with ZipFile(path) as archive, archive.open("kind.npy") as file:
-            data = file.read(MAX_KIND_BYTES)
-        return str(np.lib.format.read_array(BytesIO(data), allow_pickle=False))
-    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zlib.error, BadZipFile):
-        # Whoever reads all of it says what is wrong with it.
-        return None

@@ -14,15 +14,16 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from threed.errors import NoPlainBackgroundError
-from threed.matte import matte
+from threed.matte import matte, matte_steps
 from threed.patience import patiently
-from threed.progress import Progress
+from threed.progress import Progress, told
 from threed.segmenter_weights import HOW_TO_INSTALL, find_weights
 
 if TYPE_CHECKING:
     from threed.segmenter import Segmenter
 
 NOTE = "the background, which is not plain, was removed by a segmentation model"
+CUTTING = "cutting the object out of its plain background"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class CutOut:
 def cut_out_clip(
     frames: UInt8[np.ndarray, "frame height width 3"], by_model: bool = True
 ) -> Generator[Progress, None, CutOut]:
-    """Yield the progress, if it takes long, and return what a clip's frames show of one object.
+    """Yield the progress and return what a clip's frames show of one object.
 
     Args:
         frames: In order, sRGB.
@@ -50,7 +51,8 @@ def cut_out_clip(
         InstallationError: The model's weights are damaged.
     """
     try:
-        return CutOut(pictures=matte(frames), notes=())
+        pictures = yield from told(matte_steps(frames), "video", CUTTING)
+        return CutOut(pictures=pictures, notes=())
     except NoPlainBackgroundError as error:
         if not by_model:
             raise

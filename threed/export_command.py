@@ -8,7 +8,7 @@ from pathlib import Path
 from threed.command_line import EXIT_FAILED, EXIT_REQUEST, OneLineParser, complain
 from threed.errors import RequestError
 from threed.export import write_whole
-from threed.export_formats import FORMATS, PRINT_MM, find_format, stl_bytes, upright_mesh
+from threed.export_formats import FORMATS, PRINT_MM, find_format, stl_bytes, upright_mesh, why_not
 from threed.run_folder import RunFolder
 
 PROGRAM = "python -m threed export"
@@ -44,8 +44,8 @@ def export(arguments: argparse.Namespace) -> Path:
         )
     known = find_format(arguments.format)
     assert known is not None, "the parser knows the formats"
-    if not RunFolder(arguments.run).done(known.stage):
-        raise RequestError(f"{arguments.run} holds no run that has a finished {known.stage}")
+    if (reason := why_not(RunFolder(arguments.run), known)) is not None:
+        raise RequestError(f"no {known.name} can be made of the run in {arguments.run}: {reason}")
     if known.name == "stl":
         data = stl_bytes(upright_mesh(arguments.run / "mesh.glb"), arguments.size_mm)
     else:

@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from threed.glb import up_of
+from threed.orbit_kind import read_kind
+from threed.run_folder import ORBIT_FPS, RunFolder
 from threed.textured_mesh import TexturedMesh, read_own_glb
 from threed.upright import upright
 from threed.usdz import usdz_bytes
@@ -39,6 +41,8 @@ class Format:
     """How the file's name ends, from after the stem."""
     make: Callable[[Path], bytes]
     """Returns the file's bytes, given the run folder's path."""
+    of_orbits_alone: bool = False
+    """Whether it would say of another video what is not known to be true."""
 
 
 def obj_bytes(mesh: TexturedMesh) -> bytes:
@@ -114,7 +118,7 @@ def dataset_bytes(folder: Path) -> bytes:
 
 
 def gif_bytes(folder: Path) -> bytes:
-    """Return the mesh's turntable as a GIF that turns for ever; without a mesh, the orbit's."""
+    """Return the mesh's turntable as a GIF that turns for ever; without a mesh, the video's."""
     frames, milliseconds = turntable_frames(folder)
     # One palette for all frames: own ones would make plain surfaces flicker.
     palette = montage(frames).quantize(255, dither=Image.Dither.NONE)
@@ -123,7 +127,7 @@ def gif_bytes(folder: Path) -> bytes:
 
 
 def webp_bytes(folder: Path) -> bytes:
-    """Return the mesh's turntable as an animated WebP; before there is a mesh, the orbit's."""
+    """Return the mesh's turntable as an animated WebP; before there is a mesh, the video's."""
     if (folder / "preview.webp").is_file():
         return (folder / "preview.webp").read_bytes()
     frames, milliseconds = turntable_frames(folder)
@@ -131,7 +135,15 @@ def webp_bytes(folder: Path) -> bytes:
 
 
 def turntable_frames(folder: Path) -> tuple[list[Image.Image], int]:
-    """Return the frames of one turn (RGB over white) and how long each is shown, milliseconds."""
+    """Return the frames of one turn (RGB over white) and how long each is shown, milliseconds.
+
+    What is no turn is shown as its film is.
+    """
+    if is_clip(folder):
+        # Here and not above: it loads the libraries of films, which no other format needs.
+        from threed.video_io import film_pictures
+
+        return list(film_pictures(folder / "orbit.mp4")), round(1000 / ORBIT_FPS)
     if (folder / "preview.webp").is_file():
         with Image.open(folder / "preview.webp", formats=("WEBP",)) as image:
             frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
@@ -230,9 +242,33 @@ FORMATS: tuple[Format, ...] = (
         suffix="-report.png",
         make=lambda folder: (folder / "report.png").read_bytes(),
     ),
-    Format(name="dataset", stage="orbit", suffix="-nerfstudio.zip", make=dataset_bytes),
+    Format(
+        name="dataset",
+        stage="orbit",
+        suffix="-nerfstudio.zip",
+        make=dataset_bytes,
+        of_orbits_alone=True,
+    ),
 )
 """In the order in which a page lists them."""
+
+
+def is_clip(folder: Path) -> bool:
+    """Return whether a run's video is none of which a mesh can be made."""
+    return read_kind(folder / "orbit.npz") == "clip"
+
+
+def why_not(run: RunFolder, known: Format) -> str | None:
+    """Return in words why a run cannot be taken home in a format; None where it can."""
+    if is_clip(run.path):
+        if known.of_orbits_alone:
+            return (
+                "its video is no orbit, and only an orbit's frames are known to show one thing "
+                "that stands still from where their cameras stand"
+            )
+        if known.stage != "orbit":
+            return "its video is no orbit, so no mesh is made of it"
+    return None if run.done(known.stage) else f"it has no finished {known.stage}"
 
 
 def find_format(name: str) -> Format | None:

@@ -27,14 +27,13 @@ from torch.nn import functional as F
 from threed.agreement import GRID, JUDGED_SIDE, carve, misfit, shrink
 from threed.cameras import Cameras, camera_angles
 from threed.coherence import outlines, shortfall
+from threed.first_guess import REFINED_SIDE, in_unit_sphere
 from threed.pose_refinement import POINTS_A_VIEW, root_shortfall
 from threed.poses import (
     JUDGED_FRAMES,
     LEAST_TURNS,
     MOST_FOV,
-    REFINED_SIDE,
     OrbitPoses,
-    in_unit_sphere,
 )
 from threed.turns import MIN_FRAMES, evenly
 

@@ -6,11 +6,14 @@ I = a F + (1 - a) B; with F taken from just inside, a is the projection of I - B
 premultiplied colour is what is left of I without (1 - a) B.
 """
 
+from collections.abc import Generator
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 
 from threed.errors import NoPlainBackgroundError, RequestError
+from threed.progress import finish
 
 NOISE_FACTOR = 4.0
 """A pixel is not background when it differs by so many times the border's noise..."""
@@ -33,7 +36,16 @@ KEY_SATURATION = 0.3
 def matte(
     frames: UInt8[np.ndarray, "frame height width 3"],
 ) -> Float[np.ndarray, "frame height width 4"]:
+    """Return what `matte_steps` does, telling nobody."""
+    return finish(matte_steps(frames))
+
+
+def matte_steps(
+    frames: UInt8[np.ndarray, "frame height width 3"],
+) -> Generator[None, None, Float[np.ndarray, "frame height width 4"]]:
     """Return premultiplied RGBA of objects before plain backgrounds, sRGB in [0, 1].
+
+    Between any two frames it yields.
 
     Raises:
         NoPlainBackgroundError: No plain background is found.
@@ -42,8 +54,15 @@ def matte(
     # One lens and one encoder made all edges; the least of some frames is the one that shading
     # near an edge did not widen.
     some = frames[:: max(1, len(frames) // 6)]
-    edge = min(_edge_width(*_outline(_unit(frame))[1:3]) for frame in some)
-    return np.stack([_matte_one(_unit(frame), edge) for frame in frames])
+    widths: list[int] = []
+    for frame in some:
+        widths.append(_edge_width(*_outline(_unit(frame))[1:3]))
+        yield
+    mattes = np.empty((*frames.shape[:3], 4), dtype=np.float32)
+    for index, frame in enumerate(frames):
+        mattes[index] = _matte_one(_unit(frame), min(widths))
+        yield
+    return mattes
 
 
 def check_one_object(alpha: Float[np.ndarray, "frame height width"]) -> None:

@@ -7,6 +7,7 @@ goes with the focal length, and which point of the axis is the origin stays as g
 """
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from threed.cameras import Cameras, look_at_origin
 from threed.coherence import Outlines, Shortfall, shortfall
+from threed.progress import finish
 
 WAVES = 5
 POINTS_A_VIEW = 40
@@ -95,7 +97,17 @@ def even_freedom(*, fov_told: bool, elevation_told: bool, angle: float = 0.5) ->
 
 
 def refined(turn: Turn, lines: Outlines, freedom: Freedom) -> tuple[Turn, float]:
-    """Return a turn that the outlines agree with better, and their root mean shortfall, pixels."""
+    """Return what `refined_steps` does, telling nobody."""
+    return finish(refined_steps(turn, lines, freedom))
+
+
+def refined_steps(
+    turn: Turn, lines: Outlines, freedom: Freedom
+) -> Generator[None, None, tuple[Turn, float]]:
+    """Return a turn that the outlines agree with better, and their root mean shortfall, pixels.
+
+    Between two of its steps, of which there are at most the freedom's, it yields.
+    """
     expected = turn
     best, best_cost = turn, math.inf
     damping = 1e-3
@@ -115,6 +127,7 @@ def refined(turn: Turn, lines: Outlines, freedom: Freedom) -> tuple[Turn, float]
             turn, cost, damping = best, best_cost, 8 * damping
             if damping > 1e3:
                 break
+        yield
     return turn, root_shortfall(found)
 
 

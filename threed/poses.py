@@ -10,28 +10,28 @@ its mirror image. The best are refined by `threed.pose_refinement`, and the judg
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from threed.agreement import JUDGED_SIDE, misfit, shrink
-from threed.cameras import Cameras, camera_angles, camera_rays
+from threed.cameras import Cameras, camera_angles
 from threed.coherence import Outlines, outlines
 from threed.coherence import shortfall as find_shortfall
 from threed.errors import NoTurnError, RequestError
+from threed.first_guess import REFINED_SIDE, first_guess, in_unit_sphere
 from threed.pose_refinement import (
     POINTS_A_VIEW,
-    WAVES,
     Freedom,
     Turn,
     even_freedom,
-    refined,
+    refined_steps,
     root_shortfall,
 )
+from threed.progress import Progress, finish, told
 from threed.turns import (
     OPEN_TURNS,
     STILL,
@@ -45,7 +45,6 @@ from threed.turns import (
 )
 
 JUDGED_FRAMES = 24
-REFINED_SIDE = 128
 START_ELEVATION_DEG = 15.0
 COARSE_ELEVATIONS_DEG = (15.0, 0.0, 30.0, 45.0, -15.0, 60.0)
 MOST_MISFIT = 0.35
@@ -68,10 +67,11 @@ WAVE_SIZE = 0.15
 """How far the turn's speed and height may run from even, radians."""
 MOTION_TURN, MOTION_SHIFT = 0.025, 0.025
 """How far each camera may stray, radians and world units."""
-MARGIN = 1.03
-"""How far the unit sphere stands off the widest silhouette."""
+OWN_STEPS = 12
+"""In which the single cameras' motions are found."""
 USUAL_FOV_DEG = 40.0
 """Where the search for an untold field of view starts."""
+SEARCHING = "looking for the cameras that the frames agree with"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,17 @@ def find_orbit(
     config: PoseConfig,
     indices: list[int] | None = None,
 ) -> OrbitPoses:
-    """Return cameras for a clip that goes about one still object.
+    """Return cameras for a clip about one still object, as `orbit_steps` does, telling nobody."""
+    return finish(orbit_steps(frames, fov_y, config, indices))
+
+
+def orbit_steps(
+    frames: Float[Tensor, "frame height width 4"],
+    fov_y: float,
+    config: PoseConfig,
+    indices: list[int] | None = None,
+) -> Generator[Progress, None, OrbitPoses]:
+    """Yield the progress of the search, and return a clip's cameras about one still object.
 
     Args:
         frames: Premultiplied RGBA in the order of the clip.
@@ -153,7 +163,7 @@ def find_orbit(
     times = moving_times(kept, indices or list(range(len(frames))))
     judged = evenly(len(kept), JUDGED_FRAMES)
     pictures = small[kept][judged]
-    start = _first_guess(frames[kept], times, fov_y)
+    start = first_guess(frames[kept], times, fov_y)
 
     def judge(turn: Turn, num_turns: float) -> _Trial:
         chosen = turn.cameras()[judged]
@@ -164,21 +174,17 @@ def find_orbit(
         )
 
     elevations = COARSE_ELEVATIONS_DEG if config.elevation_deg is None else (config.elevation_deg,)
-    guesses = possible_turns(apart)
-    whole = bool(guesses)
-    trials = [
-        min(
-            (judge(_turned(start, turns, way, degrees), turns) for degrees in elevations),
-            key=lambda trial: trial.misfit,
-        )
-        for turns in guesses or OPEN_TURNS
+    returns = possible_turns(apart)
+    whole = bool(returns)
+    guesses = [
+        (turns, [_turned(start, turns, way, degrees) for degrees in elevations])
+        for turns in returns or OPEN_TURNS
         for way in (1, -1)
     ]
     lines = outlines(shrink(frames[kept], REFINED_SIDE)[..., 3], POINTS_A_VIEW)
-    best = _best_refined(trials, lines, judged, judge, config, whole)
-    shortfall = math.inf
-    if best.misfit < HOPELESS:
-        best, shortfall = _own_cameras(best, lines, judged, judge, config, whole)
+    search = _search(guesses, lines, judged, judge, config, whole)
+    most = _most_steps(guesses, config)
+    best, shortfall = yield from told(search, "video", SEARCHING, most)
     turned = _angle_turned(best.turn.cameras())
     shown = abs(turned) / (2 * math.pi) * len(kept) / (len(kept) - 1)
     if not whole and (shown < LEAST_TURNS or best.misfit > MOST_MISFIT):
@@ -204,47 +210,41 @@ def find_orbit(
     )
 
 
-def _first_guess(
-    frames: Float[Tensor, "frame height width 4"], times: Float[Tensor, " frame"], fov_y: float
-) -> Turn:
-    """Return a turn of no angle at level height whose cameras see its centre where the object is.
+def _most_steps(guesses: list[tuple[float, list[Turn]]], config: PoseConfig) -> int:
+    """Return how many steps the search takes where no refinement ends before its last."""
+    refinements = min(TRIALS_REFINED, len(guesses)) * len(_zooms(config)) + 2
+    return sum(len(turns) for _, turns in guesses) + Freedom.num_steps * refinements + OWN_STEPS
 
-    Its distance makes the widest silhouette touch the unit sphere.
+
+def _search(
+    guesses: list[tuple[float, list[Turn]]],
+    lines: Outlines,
+    judged: list[int],
+    judge: Callable[[Turn, float], _Trial],
+    config: PoseConfig,
+    whole: bool,
+) -> Generator[None, None, tuple[_Trial, float]]:
+    """Return what agrees best with the pictures, and the outlines' shortfall; a step each yield.
+
+    Args:
+        guesses: Numbers of turns, each with turns at several elevations.
+        lines: Of all frames.
+        judged: The frames that are compared.
+        judge: Compares them.
+        config: What is told.
+        whole: Whether the frames return.
     """
-    frames = shrink(frames, REFINED_SIDE)
-    height, width = frames.shape[1:3]
-    focal = 0.5 * height / math.tan(0.5 * fov_y)
-    alpha = frames[..., 3]
-    # Averaged over a whole turn, silhouettes lie evenly to both sides of the axis.
-    columns = torch.arange(width) + 0.5
-    centre_x = float((alpha.sum(dim=(0, 1)) * columns).sum() / alpha.sum())
-    shown = alpha.amax(dim=0) > 0.5
-    if not bool(shown.any()):
-        raise RequestError(
-            "the clip is nearly transparent throughout: an object that hides what is behind it is "
-            "needed"
-        )
-    rows = shown.any(dim=1).nonzero()[:, 0]
-    centre_y = 0.5 * float(rows[0] + rows[-1] + 1)
-    right, up = (centre_x - 0.5 * width) / focal, (0.5 * height - centre_y) / focal
-    row, column = shown.nonzero().unbind(dim=1)
-    rays = torch.stack(
-        [(column + 0.5 - 0.5 * width) / focal, (0.5 * height - row - 0.5) / focal], dim=-1
-    )
-    rays = F.normalize(F.pad(rays, (0, 1), value=1.0), dim=-1)
-    centre = F.normalize(torch.tensor([right, up, 1.0]), dim=0)
-    widest = math.acos(min(1.0, float((rays @ centre).min())))
-    # An object to the right is seen by a camera that looks to its left.
-    view = [-math.atan(up), math.atan(right), 0.0]
-    return Turn(
-        times=times,
-        shape=torch.tensor([0.0, 0.0, *view, math.log(focal)]),
-        waves=torch.zeros(WAVES, 2),
-        motions=torch.zeros(len(times), 6),
-        radius=1 / (MARGIN * math.sin(widest) * focal),
-        width=width,
-        height=height,
-    )
+    trials: list[_Trial] = []
+    for num_turns, turns in guesses:
+        tried: list[_Trial] = []
+        for turn in turns:
+            tried.append(judge(turn, num_turns))
+            yield
+        trials.append(min(tried, key=lambda trial: trial.misfit))
+    best = yield from _best_refined(trials, lines, judged, judge, config, whole)
+    if best.misfit >= HOPELESS:
+        return best, math.inf
+    return (yield from _own_cameras(best, lines, judged, judge, config, whole))
 
 
 def _turned(start: Turn, num_turns: float, way: int, elevation_deg: float) -> Turn:
@@ -262,14 +262,14 @@ def _best_refined(
     judge: Callable[[Turn, float], _Trial],
     config: PoseConfig,
     whole: bool,
-) -> _Trial:
+) -> Generator[None, None, _Trial]:
     """Return the trial that agrees best when its few numbers are refined on the judged frames."""
     trials = sorted(trials, key=lambda trial: trial.misfit)[:TRIALS_REFINED]
     trials = [trial for trial in trials if trial.misfit < 2 * trials[0].misfit]
     some = lines.select(judged)
     best = None
     for trial in sorted(trials, key=lambda trial: trial.num_turns):
-        turn = _refined_even(trial, some, judged, config, whole)
+        turn = yield from _refined_even(trial, some, judged, config, whole)
         found = judge(replace(trial.turn, shape=turn.shape), trial.num_turns)
         # More turns must agree clearly better, for a symmetric object allows them all.
         asked = 0.8 if best is not None and trial.num_turns > 1.05 * best.num_turns else 1.0
@@ -277,6 +277,10 @@ def _best_refined(
             best = found
     assert best is not None
     return best
+
+
+def _zooms(config: PoseConfig) -> tuple[float, ...]:
+    return FIRST_ZOOMS if config.fov_deg is None else (1.0,)
 
 
 def _freedom(trial: _Trial, config: PoseConfig, whole: bool) -> Freedom:
@@ -291,14 +295,14 @@ def _freedom(trial: _Trial, config: PoseConfig, whole: bool) -> Freedom:
 
 def _refined_even(
     trial: _Trial, some: Outlines, judged: list[int], config: PoseConfig, whole: bool
-) -> Turn:
+) -> Generator[None, None, Turn]:
     """Return the best even turn from a trial, started from several lenses where none is told."""
     starts = []
-    for zoom in FIRST_ZOOMS if config.fov_deg is None else (1.0,):
+    for zoom in _zooms(config):
         shape = trial.turn.shape.clone()
         shape[-1] += math.log(zoom)
         start = replace(trial.turn, shape=shape).select(judged)
-        starts.append(refined(start, some, _freedom(trial, config, whole)))
+        starts.append((yield from refined_steps(start, some, _freedom(trial, config, whole))))
     return min(starts, key=lambda start: start[1])[0]
 
 
@@ -309,14 +313,14 @@ def _own_cameras(
     judge: Callable[[Turn, float], _Trial],
     config: PoseConfig,
     whole: bool,
-) -> tuple[_Trial, float]:
+) -> Generator[None, None, tuple[_Trial, float]]:
     """Return the trial with waves and each camera's own motion, and the outlines' shortfall."""
     even = _freedom(best, config, whole)
     some = lines.select(judged)
-    turn, shortfall = refined(best.turn.select(judged), some, even)
+    turn, shortfall = yield from refined_steps(best.turn.select(judged), some, even)
     # What is free follows the mattes' noise too: only what explains much more is taken.
     waves = 0.0
-    waving, less = refined(turn, some, replace(even, waves=WAVE_SIZE))
+    waving, less = yield from refined_steps(turn, some, replace(even, waves=WAVE_SIZE))
     if less < CLEARLY * shortfall:
         turn, waves = waving, WAVE_SIZE
     turn = replace(best.turn, shape=turn.shape, waves=turn.waves)
@@ -324,7 +328,8 @@ def _own_cameras(
     if shortfall < CLEAN:
         return judge(turn, best.num_turns), shortfall
     motion = (MOTION_TURN, MOTION_SHIFT)
-    straying, less = refined(turn, lines, replace(even, waves=waves, motion=motion, num_steps=12))
+    free = replace(even, waves=waves, motion=motion, num_steps=OWN_STEPS)
+    straying, less = yield from refined_steps(turn, lines, free)
     if less < CLEARLY * shortfall:
         turn, shortfall = straying, less
     return judge(turn, best.num_turns), shortfall
@@ -334,14 +339,3 @@ def _angle_turned(cameras: Cameras) -> float:
     """Return how far round the cameras go from first to last, radians."""
     steps = camera_angles(cameras)[0].diff()
     return float(torch.atan2(steps.sin(), steps.cos()).sum())
-
-
-def in_unit_sphere(cameras: Cameras, frames: Float[Tensor, "frame height width 4"]) -> Cameras:
-    """Return cameras of the frames' size, scaled such that all outlines fit the unit sphere."""
-    size = {"width": frames.shape[2], "height": frames.shape[1]}
-    cameras = replace(cameras, **size)
-    origins, directions = camera_rays(cameras)
-    passing = torch.linalg.cross(origins, directions).norm(dim=-1)[frames[..., 3] > 0.5]
-    c2w = cameras.c2w.clone()
-    c2w[:, :3, 3] /= MARGIN * float(passing.max())
-    return replace(cameras, c2w=c2w)

@@ -51,3 +51,28 @@ def finish(steps: Generator[Any, None, Result]) -> Result:
             next(steps)
         except StopIteration as finished:
             return finished.value
+
+
+def told(
+    steps: Generator[None, None, Result], stage: Stage, message: str, most: int | None = None
+) -> Generator[Progress, None, Result]:
+    """Yield a record before each step of what takes long, and return its result.
+
+    Args:
+        steps: Yields between any two of them.
+        stage: Whose part it is.
+        message: What happens, in a few plain words.
+        most: How many steps there are at most, where that is known; else the records say 0 of 1.
+    """
+    step = 0
+    try:
+        while True:
+            done = 0 if most is None else step
+            yield Progress(stage=stage, step=done, num_steps=most or 1, message=message)
+            try:
+                next(steps)
+            except StopIteration as finished:
+                return finished.value
+            step += 1
+    finally:
+        steps.close()

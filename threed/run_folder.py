@@ -228,7 +228,10 @@ class RunFolder:
 
 
 def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "") -> None:
-    """Write orbit.npz, orbit.mp4 (with the comment), transforms.json and images/ into a folder."""
+    """Write orbit.npz, orbit.mp4 (with the comment), transforms.json and images/ into a folder.
+
+    A clip has no transforms.json: its frames are not known to show one thing from its cameras.
+    """
     from PIL import Image
 
     from threed.dataset import write_transforms
@@ -256,7 +259,8 @@ def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "
     names = [f"images/{index:03d}.png" for index in range(len(frames))]
     for name, frame in zip(names, frames, strict=True):
         Image.fromarray(frame, "RGBA").save(folder / name)
-    write_transforms(folder / "transforms.json", orbit.cameras, names)
+    if orbit.kind == "orbit":
+        write_transforms(folder / "transforms.json", orbit.cameras, names)
 
 
 def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":

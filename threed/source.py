@@ -29,19 +29,20 @@ from threed.feature_poses import (
     place_steps,
     poses_of,
 )
+from threed.first_guess import REFINED_SIDE
 from threed.matte import check_one_object
 from threed.orbit import OrbitVideo
+from threed.patience import patiently
 from threed.picture_folder import pictures_in, read_pictures
 from threed.poses import (
     MOST_MISFIT,
     MOST_SHORTFALL,
-    REFINED_SIDE,
     USUAL_FOV_DEG,
     OrbitPoses,
     PoseConfig,
-    find_orbit,
+    orbit_steps,
 )
-from threed.progress import Progress, finish
+from threed.progress import Progress, finish, told
 from threed.resample import Lens, frame_size, object_extent, resample
 from threed.run_folder import read_orbit
 from threed.turns import check_count
@@ -49,6 +50,7 @@ from threed.upright import Up
 from threed.video_io import read_clip
 
 SIZES = (32, 1024)
+READING = "reading the pictures"
 PLACING = "placing the frames by the object's texture"
 
 
@@ -122,7 +124,12 @@ def source_steps(path: Path | str, config: SourceConfig) -> Generator[Progress, 
 
 
 def _read_turntable(path: Path, config: SourceConfig) -> Generator[Progress, None, Source]:
-    clip = read_pictures(path) if path.is_dir() else read_clip(path)
+    read = read_pictures if path.is_dir() else read_clip
+    clip = None
+    for clip in patiently(read(path) for _ in range(1)):
+        if clip is None:
+            yield Progress(stage="video", step=0, num_steps=1, message=READING)
+    assert clip is not None
     frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
         check_count(len(frames))
@@ -198,16 +205,16 @@ def _find(
     config: SourceConfig,
     indices: list[int] | None,
 ) -> Generator[Progress, None, OrbitPoses]:
-    """Return an even turn's poses, or those that the object's texture tells where these are better.
+    """Yield the progress of the search, and return an even turn's poses or the texture's.
 
-    Progress is yielded while the texture is asked.
+    Those that the object's texture tells are taken where they are better.
 
     Raises:
         RequestError: Neither way explains the frames.
     """
     found, refusal = None, None
     try:
-        found = find_orbit(frames, fov_y, config.poses, indices)
+        found = yield from orbit_steps(frames, fov_y, config.poses, indices)
         if not config.by_texture or found.shortfall < UNEVEN:
             return found
     except NoTurnError as error:
@@ -234,16 +241,7 @@ def _placed(
     pictures: Float[np.ndarray, "frame height width 4"], fov_y: float, fov_known: bool
 ) -> Generator[Progress, None, Placed]:
     """Yield progress about every half second, and return what `place_steps` does."""
-    steps = place_steps(pictures, fov_y, fov_known)
-    try:
-        while True:
-            yield Progress(stage="video", step=0, num_steps=1, message=PLACING)
-            try:
-                next(steps)
-            except StopIteration as finished:
-                return finished.value
-    finally:
-        steps.close()
+    return told(place_steps(pictures, fov_y, fov_known), "video", PLACING)
 
 
 def _check_agreement(poses: OrbitPoses, frames: Float[Tensor, "frame rows columns 4"]) -> None:

@@ -31,8 +31,9 @@ MAX_CHART_SHARE = 0.03
 # where the surface is steeper than about 78 degrees.
 VIEW_POWER, MIN_COSINE = 4, 0.2
 # A point that no view sees less steeply than this, some 84 degrees, has never told the field its
-# colour.
-GLIMPSE_COSINE = 0.1
+# colour. Nor has one that a single view sees so, for where along that one ray the colour lies
+# nobody else says: it would be a speck.
+GLIMPSE_COSINE, LEAST_GLIMPSES = 0.1, 2
 # What other views than the frames have taught the field is true in the large and has a grain: it is
 # smoothed over such a length.
 TAUGHT_LENGTH = 0.1
@@ -111,9 +112,9 @@ def bake(
     """Return the mesh with a square texture of `size` texels a side.
 
     A texel takes the mean of the frames that see it, by view angle. Where few do, and all of them
-    steeply, the field's albedo enters; where none looks at all, the colours around are spread over
-    the surface, and the field's enters as far as others have taught it. Gutters repeat the nearest
-    chart's edge.
+    steeply, the field's albedo enters; where none looks, or but one and steeply, the colours around
+    are spread over the surface, and the field's enters as far as others have taught it. Gutters
+    repeat the nearest chart's edge.
 
     Args:
         mesh: The surface with its UVs.
@@ -206,16 +207,16 @@ def _colour_from_frames(
     orbit: OrbitVideo,
 ) -> tuple[Float[Tensor, "point 3"], Float[Tensor, " point"], Bool[Tensor, " point"]]:
     """Return the weighted sum of what the frames show at each point, the sum of weights, and
-    which points they see at all.
+    which points they see: two of them at all, or one not steeply.
     """
     straight = _straight_colours(orbit)
     total = torch.zeros_like(points)
     weight = points.new_zeros(len(points))
-    glimpsed = torch.zeros_like(weight, dtype=torch.bool)
+    glimpses = torch.zeros_like(weight, dtype=torch.int)
     for view in range(orbit.num_frames):
         camera = orbit.cameras[[view]]
         seen, cosine, grid, surface = _seen_by(camera, points, normals, vertices, faces)
-        glimpsed[seen] = True
+        glimpses[seen] += 1
         well = cosine > MIN_COSINE
         seen, cosine, grid = seen[well], cosine[well], grid[well]
         inner = _inner_pixels(orbit.alpha[view], surface, camera)
@@ -225,7 +226,7 @@ def _colour_from_frames(
         colour = _look(straight[[view]], grid, "bilinear")
         total.index_add_(0, seen, strength[:, None] * colour)
         weight.index_add_(0, seen, strength)
-    return total, weight, glimpsed
+    return total, weight, (glimpses >= LEAST_GLIMPSES) | (weight > FIELD_WEIGHT)
 
 
 def _seen_by(

@@ -173,7 +173,7 @@ class Endpoints:
             job: The job's id.
             key: The key that it was handed in with.
             format: One of glb, obj, ply, stl, usdz, mp4, gif, webp, report (the report as a
-                picture) and dataset (frames with their cameras, for nerfstudio).
+                picture) and dataset (an orbit's frames with their cameras, for nerfstudio).
         """
         path = self.desk.export(job, key, format)
         return {"job": job, "format": format, "state": "ready" if path else "pending"}, path

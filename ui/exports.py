@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from threed.errors import RequestError
-from threed.export_formats import FORMATS, Format
+from threed.export_formats import FORMATS, Format, find_format, why_not
 from threed.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Exports:
                 if made is not None:
                     _remove(made)
                 made = self._made[job_id] = _Made(stages=stages)
-                wanted = [known for known in FORMATS if known.stage in stages]
+                wanted = [known for known in FORMATS if why_not(run, known) is None]
                 self._thread.submit(self._make, made, wanted, folder, stem)
             return dict(made.files), made.pending
 
@@ -67,10 +67,12 @@ class Exports:
             RequestError: The run has nothing that it could be made of, or making it failed.
         """
         run = RunFolder(folder)
-        known = [known.name for known in FORMATS if run.done(known.stage)]
+        known = [known.name for known in FORMATS if why_not(run, known) is None]
         if name not in known:
             there = f"there is {', '.join(known)}" if known else "there is nothing of it yet"
-            raise RequestError(f"there is no {name!r} of this job; {there}")
+            asked = find_format(str(name))
+            reason = f": {why_not(run, asked)}" if asked and known else ""
+            raise RequestError(f"there is no {name!r} of this job{reason}; {there}")
         files, pending = self.files(job_id, folder, stem)
         if name not in files and not pending:
             raise RequestError(f"no {name} could be made of this job, which has been logged")

@@ -200,7 +200,7 @@ def _job_values(
         _html(step),
         _other_viewer(mesh if visit.another_viewer else None),
         _html(known_html(job, language, built=not job.is_live and mesh is not None)),
-        _html(downloads_html(files, pending, language)),
+        _html(downloads_html(files, pending, language, clip=closed is not None)),
         _html(report),
     ]
     return values, pending

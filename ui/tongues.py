@@ -218,8 +218,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "format_mp4": ("MP4 · the video", "MP4 · 视频"),
     "format_gif": ("GIF turntable", "GIF 转台动画"),
     "format_webp": ("WebP turntable", "WebP 转台动画"),
+    "clip_gif": ("GIF · the video", "GIF · 视频"),
+    "clip_webp": ("WebP · the video", "WebP · 视频"),
     "format_report": ("PNG · this report", "PNG · 质量报告"),
     "format_dataset": ("Frames and cameras · nerfstudio", "帧与相机 · nerfstudio"),
+    "closed_dataset": (
+        "There is no data set of this one: only an orbit's frames are known to show one thing that "
+        "stands still.",
+        "没有 nerfstudio 数据集：只有环绕视频的各帧才确知是同一静止物体。",
+    ),
     "report": ("How good it is", "质量报告"),
     "views_chart": (
         "How well the mesh's field explains each view of the video",

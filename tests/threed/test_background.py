@@ -36,11 +36,9 @@ def test_a_plain_background_never_asks_for_a_model(monkeypatch: pytest.MonkeyPat
     """A setting that would be refused if it were looked at is not looked at."""
     monkeypatch.setenv(VARIABLE, "/nowhere")
     plain = balls_before(np.array([0.75, 0.85, 0.95]))
-    steps = cut_out_clip(plain)
-    with pytest.raises(StopIteration) as finished:
-        next(steps)
-    assert np.array_equal(finished.value.value.pictures, matte(plain))
-    assert finished.value.value.notes == ()
+    cut = finish(cut_out_clip(plain))
+    assert np.array_equal(cut.pictures, matte(plain))
+    assert cut.notes == ()
     cutter = PictureCutter()
     assert np.array_equal(cutter.cut(plain[0]), matte(plain[:1])[0])
     assert cutter.num_by_model == 0

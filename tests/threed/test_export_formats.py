@@ -29,12 +29,14 @@ from threed.export_formats import (
     stl_bytes,
     vertex_colours,
     webp_bytes,
+    why_not,
 )
 from threed.orbit import OrbitVideo
 from threed.preview import render_mesh, turntable, write_webp
-from threed.run_folder import write_orbit
+from threed.run_folder import RunFolder, write_orbit
 from threed.textured_mesh import TexturedMesh, read_own_glb
 from threed.usdz import ALIGNMENT, usdz_bytes
+from threed.video_io import film_pictures
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +170,48 @@ def test_before_there_is_a_mesh_the_orbit_turns(run: Path, tmp_path: Path) -> No
             assert image.width == 256
 
 
+@pytest.fixture(scope="module")
+def clip_run(mesh: TexturedMesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished video of an egg that moves: lit in the film, not in the pictures."""
+    path = tmp_path_factory.mktemp("clip")
+    orbit = render_mesh(mesh, orbit_cameras(8, size=32))
+    with RunFolder.create(path) as folder, folder.stage("orbit") as temporary:
+        write_orbit(temporary, replace(orbit, kind="clip"))
+    return path
+
+
+def test_a_clip_has_no_data_set_and_its_animation_is_its_film(clip_run: Path) -> None:
+    assert not (clip_run / "transforms.json").exists()
+    offered = [known.name for known in FORMATS if why_not(RunFolder(clip_run), known) is None]
+    assert offered == ["mp4", "gif", "webp"]
+    film = [np.array(picture, dtype=float) for picture in film_pictures(clip_run / "orbit.mp4")]
+    for make in (gif_bytes, webp_bytes):
+        with Image.open(io.BytesIO(make(clip_run))) as image:
+            assert getattr(image, "n_frames", 1) == len(film) == 8
+            image.seek(5)
+            shown = np.array(image.convert("RGB"), dtype=float)
+            assert image.info["duration"] == pytest.approx(1000 / 12, abs=4)
+        errors = [np.abs(shown - frame).mean() for frame in film]
+        assert min(errors) == errors[5] < 6
+
+
+def test_what_a_clip_cannot_be_is_refused_with_the_reason(
+    clip_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def export(name: str) -> int:
+        return main(["export", str(clip_run), name, "--out", str(tmp_path / "out")])
+
+    assert export("dataset") == 2
+    assert "no orbit, and only an orbit's frames are known to show one thing" in (
+        capsys.readouterr().err
+    )
+    assert export("stl") == 2
+    assert "no mesh is made of it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert export("gif") == 0
+    assert (tmp_path / "out").read_bytes().startswith(b"GIF89a")
+
+
 def test_the_same_run_makes_the_same_bytes(run: Path) -> None:
     for known in FORMATS:
         assert known.make(run) == known.make(run), known.name
@@ -190,4 +234,4 @@ def test_the_command_line_prints_to_the_size_that_is_asked_for(
     assert main([*command, "--size-mm", "0"]) == 2
     assert "size_mm is 0.0; it must be a number from 1 to 10000" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "glb"]) == 2
-    assert "no run that has a finished mesh" in capsys.readouterr().err
+    assert "it has no finished mesh" in capsys.readouterr().err

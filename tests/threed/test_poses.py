@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import torch
@@ -7,7 +8,8 @@ from tests.threed.balls import BALLS, balls, turn
 from threed.agreement import misfit
 from threed.cameras import camera_angles, camera_rays, orbit_cameras, project
 from threed.errors import RequestError
-from threed.poses import PoseConfig, find_orbit
+from threed.poses import PoseConfig, find_orbit, orbit_steps
+from threed.progress import Progress
 
 
 def find(frames: torch.Tensor, **config: float):
@@ -60,6 +62,40 @@ def test_repetition_and_pauses_are_dropped() -> None:
 def test_two_turns_are_counted() -> None:
     poses = find(turn(12).repeat(2, 1, 1, 1), elevation_deg=15.0)
     assert abs(poses.num_turns - 2) < 0.02 and poses.counter_clockwise
+
+
+def test_the_search_tells_how_far_it_is_and_finds_the_same() -> None:
+    """Its records come one upon the other, with a share that grows and no long stretch between."""
+    frames = turn()
+    steps = orbit_steps(frames, math.radians(40.0), PoseConfig())
+    records: list[Progress] = []
+    stretches, start = [], time.thread_time()
+    while True:
+        try:
+            records.append(next(steps))
+        except StopIteration as finished:
+            poses = finished.value
+            break
+        stretches.append(time.thread_time() - start)
+        start = time.thread_time()
+    assert len(records) > 20 and max(stretches) < 0.2 * sum(stretches)
+    shares = [record.step / record.num_steps for record in records]
+    assert shares[0] == 0.0 and shares == sorted(shares) and 0.3 < shares[-1] <= 1.0
+    assert {(record.stage, record.message) for record in records} == {
+        ("video", "looking for the cameras that the frames agree with")
+    }
+    torch.testing.assert_close(poses.cameras.c2w, find(frames).cameras.c2w, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("num_told", [1, 5, 30])
+def test_a_search_that_is_left_works_no_further(num_told: int) -> None:
+    steps = orbit_steps(turn(), math.radians(40.0), PoseConfig())
+    for _ in range(num_told):
+        next(steps)
+    start = time.thread_time()
+    steps.close()
+    assert time.thread_time() - start < 0.1
+    assert next(steps, None) is None
 
 
 def test_true_cameras_fit_better_than_all_others() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tests.threed.solids import Solid, ball, box, by_side, photograph, plain, union
 from threed.dataset import read_dataset
@@ -15,7 +16,7 @@ from threed.texture import UnwrappedMesh, bake, unwrap, vertex_normals
 from threed.textured_mesh import TexturedMesh
 
 SIZE = 256
-ORANGE = (0.9, 0.5, 0.2)
+ORANGE, BLUE = (0.9, 0.5, 0.2), (0.0, 0.0, 1.0)
 CUBE = Solid(distance=box(0.45), colour=by_side)
 
 
@@ -121,6 +122,30 @@ def test_what_frames_see_but_steeply_has_the_colour_of_the_field() -> None:
     # And from there it spreads.
     assert np.abs(colours[height < -0.55] - [0, 0, 255]).max() <= 2
     assert np.abs(colours[np.abs(height - 0.15) < 0.15] - 255 * np.array(ORANGE)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("views", "wanted", "other"), [([0], ORANGE, BLUE), ([0, 0], BLUE, ORANGE)]
+)
+def test_what_one_view_alone_glimpses_has_the_colours_around_it(
+    views: list[int], wanted: tuple[float, float, float], other: tuple[float, float, float]
+) -> None:
+    """Where two views glimpse something, the field is asked, which is blue."""
+    solid = Solid(distance=ball(0.6), colour=plain(*ORANGE))
+    blue = Solid(distance=ball(0.6), colour=plain(*BLUE))
+    orbit = photograph(solid).select(views)
+    mesh = bake(unwrapped(solid), blue, orbit, SIZE)
+    points = face_centres(mesh)
+    sight = F.normalize(orbit.cameras.c2w[0, :3, 3] - points, dim=-1)
+    cosine = (F.normalize(points, dim=-1) * sight).sum(dim=-1)
+    steep = ((cosine > 0.13) & (cosine < 0.17)).numpy()
+    assert steep.sum() > 20
+    # Beside it the field's colour begins to show through that of the frames, and spreads too.
+    away, near = (
+        np.linalg.norm(face_colours(mesh)[steep] - 255 * np.array(colour), axis=1)
+        for colour in (other, wanted)
+    )
+    assert (near < 0.5 * away).all()
 
 
 def test_what_nobody_sees_has_the_colours_around_it_and_not_the_fields_noise() -> None:

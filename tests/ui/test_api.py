@@ -201,7 +201,9 @@ def test_what_is_no_picture_of_an_object_is_refused_and_leaves_the_cache_too(
 def test_a_finished_job_is_exported_renamed_shared_and_deleted(client: Client) -> None:
     job = finished(client, client.predict(prompt="count 1", api_name="/submit"))
     mine = (job["job"], job["key"])
-    with pytest.raises(AppError, match=r"no 'obj' of this job; there is mp4, gif, webp, dataset"):
+    with pytest.raises(
+        AppError, match=r"no 'obj' of this job: it has no finished mesh; there is mp4"
+    ):
         client.predict(*mine, "obj", api_name="/export")
     answer, file = client.predict(*mine, "mp4", api_name="/export")
     while answer["state"] == "pending":

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +169,26 @@ def test_a_video_that_is_no_orbit_says_so_in_the_place_of_its_mesh(
     with pytest.raises(RequestError, match=str(found["found"])):
         desk.build(job_id, session)
     assert desk.job(job_id, session).state == "done"
+
+
+@pytest.mark.parametrize("is_clip", [True, False])
+def test_only_an_orbit_is_offered_as_a_turntable_and_a_data_set(desk: Desk, is_clip: bool) -> None:
+    session, endpoints = desk.session(None), Endpoints(desk)
+    moves: dict[str, object] = {"camera": "still", "motion": "spin", "found": "it moves"}
+    job_id = film(desk, session, moves if is_clip else None)
+    names = ["mp4", "gif", "webp"] if is_clip else ["mp4"]
+    for name in names:
+        while endpoints.export(job_id, session, name)[0]["state"] == "pending":
+            time.sleep(0.02)
+    words = str(panel_values(desk, Visit(key=session))[6])
+    assert ("GIF · the video" in words) is is_clip
+    assert ("no data set of this one" in words) is is_clip
+    assert "GIF turntable" not in words and "dataset" not in words
+    if is_clip:
+        with pytest.raises(RequestError, match=r"no 'dataset' of this job: .* no orbit, and only"):
+            endpoints.export(job_id, session, "dataset")
+        with pytest.raises(RequestError, match=r"no 'glb' of this job: .* no mesh is made of it"):
+            endpoints.export(job_id, session, "glb")
 
 
 def test_an_orbit_goes_on_to_its_mesh(desk: Desk) -> None:
