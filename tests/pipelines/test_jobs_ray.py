@@ -133,9 +133,11 @@ def test_cancel_ends_a_job_within_two_seconds_whether_it_heeds_it_or_not(
         assert wait_for(lambda job_id=job_id: states(store, job_id) == ["cancelled"]) < 2.0
     assert file_of(store, willing, "closed")
     assert not (store.folder(store.status(stubborn)) / "closed").exists()
-    # The killed one's place is taken by a new worker.
-    ids = [submit(store, "walk 20"), submit(store, "walk 20")]
+    # The killed one's place is taken by a new worker, however long that takes to start.
+    ids = [submit(store, "walk 2000"), submit(store, "walk 2000")]
     wait_for(lambda: states(store, *ids) == ["running", "running"])
+    for job_id in ids:
+        store.cancel(job_id)
     wait_for(lambda: not store.queue())
 
 
