@@ -259,8 +259,25 @@ def orbit_from_frames(
     pixels = rearrange(frames.float(), "f c h w -> f h w c")
     alpha = (0.5 * pixels[..., 3] + 0.5).clamp(0, 1)
     # The decoder rings faintly around the silhouette; what is nearly empty or full is so.
-    alpha = ((alpha - 0.04) / 0.92).clamp(0, 1)
+    alpha = without_specks(((alpha - 0.04) / 0.92).clamp(0, 1))
     albedo = (0.5 * pixels[..., :3] + 0.5).clamp(min=0)
     albedo = torch.minimum(albedo, alpha[..., None])
     normals = F.normalize(pixels[..., 4:], dim=-1, eps=1e-6) * alpha[..., None]
     return OrbitVideo(albedo=albedo, alpha=alpha, normals=normals, cameras=cameras)
+
+
+def without_specks(
+    alpha: Float[Tensor, "frame height width"], solid: float = 0.25, faint: float = 0.01
+) -> Float[Tensor, "frame height width"]:
+    """Return coverage without islands that are nowhere solid, such as a decoder leaves in the air.
+
+    What touches something solid stays as it is, however long, unless nobody could see it.
+    """
+    covered = alpha > faint
+    kept = alpha > solid
+    while True:
+        grown = F.max_pool2d(kept.float()[:, None], 3, stride=1, padding=1)[:, 0] > 0
+        grown &= covered
+        if torch.equal(grown, kept):
+            return alpha * kept
+        kept = grown

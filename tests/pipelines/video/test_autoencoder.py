@@ -15,6 +15,7 @@ from pipelines.video.autoencoder import (
     fit_linear,
     frames_from_orbit,
     orbit_from_frames,
+    without_specks,
 )
 from pipelines.video.checkpoint import load_autoencoder, save_model, save_tensors
 from threed.cameras import orbit_cameras
@@ -173,3 +174,27 @@ def test_decoded_colour_never_exceeds_its_coverage() -> None:
     assert bool((orbit.albedo <= orbit.alpha[..., None]).all())
     assert orbit.normals is not None
     assert_close(orbit.normals.norm(dim=-1), orbit.alpha, atol=1e-5, rtol=0)
+
+
+def test_a_faint_island_goes_and_what_touches_something_solid_stays() -> None:
+    alpha = torch.zeros(2, 12, 40)
+    alpha[0, 2:6, 2:6] = 1.0
+    # A wire too thin to be solid anywhere but where it ends, and around a corner.
+    alpha[0, 4, 6:30] = 0.1
+    alpha[0, 5:9, 30] = 0.1
+    kept = alpha.clone()
+    alpha[0, 8:11, 2:6] = 0.2
+    # The same place in another frame does not hold it.
+    alpha[1, 3, 3] = 0.2
+    assert_close(without_specks(alpha), kept)
+
+
+def test_decoded_specks_have_neither_colour_nor_normals() -> None:
+    frames = torch.full((1, 7, 16, 16), -1.0)
+    frames[:, :, 2:6, 2:6] = 1.0
+    frames[:, :, 12, 12] = -0.7
+    orbit = orbit_from_frames(frames, orbit_cameras(1, size=16))
+    assert orbit.normals is not None
+    for pixels in (orbit.alpha, orbit.albedo, orbit.normals):
+        assert float(pixels[:, 2:6, 2:6].abs().min()) > 0
+        assert float(pixels[:, 8:].abs().max()) == 0
