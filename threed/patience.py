@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -57,3 +57,15 @@ def patiently(items: Iterator[Item]) -> Generator[Item | None, None, None]:
     finally:
         wanted.put(False)
         worker.join(timeout=PARTING_SECONDS)
+
+
+def awaited(work: Callable[[], Item]) -> Generator[None, None, Item]:
+    """Yield about every half second until one piece of work is done, and return what came of it.
+
+    It is done in a thread of its own, as `patiently` does it, and must not return None.
+    """
+    for result in patiently(work() for _ in range(1)):
+        if result is not None:
+            return result
+        yield
+    raise AssertionError("what is done once gives one result")

@@ -32,7 +32,7 @@ from threed.feature_poses import (
 from threed.first_guess import REFINED_SIDE
 from threed.matte import check_one_object
 from threed.orbit import OrbitVideo
-from threed.patience import patiently
+from threed.patience import awaited
 from threed.picture_folder import pictures_in, read_pictures
 from threed.poses import (
     MOST_MISFIT,
@@ -125,11 +125,7 @@ def source_steps(path: Path | str, config: SourceConfig) -> Generator[Progress, 
 
 def _read_turntable(path: Path, config: SourceConfig) -> Generator[Progress, None, Source]:
     read = read_pictures if path.is_dir() else read_clip
-    clip = None
-    for clip in patiently(read(path) for _ in range(1)):
-        if clip is None:
-            yield Progress(stage="video", step=0, num_steps=1, message=READING)
-    assert clip is not None
+    clip = yield from told(awaited(lambda: read(path)), "video", READING)
     frames = clip.frames if clip.has_alpha else clip.frames[..., :3]
     try:
         check_count(len(frames))
