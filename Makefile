@@ -24,7 +24,8 @@ test:
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m ruff format --check .
 	$(PYTHON_IN_VENV) -m pyright
-	$(PYTHON_IN_VENV) -m pytest -q -m "not gpu"
+	$(PYTHON_IN_VENV) -m pytest -q -m "not gpu and not alone" -n 2 --dist loadfile
+	$(PYTHON_IN_VENV) -m pytest -q -m "alone and not gpu"
 
 screenshots:
 	@.ci/setup test

@@ -19,6 +19,8 @@ from pipelines.jobs.supervisor import SupervisorConfig
 from pipelines.request import GenerationRequest
 from tests.pipelines.clockwork import WALK
 
+# Ray keeps the way of authentication that a process used first: files must keep their order.
+pytestmark = pytest.mark.alone
 COMMAND = (sys.executable, "-m", "tests.pipelines.clockwork_ray")
 PATIENCE = 240.0
 WHOLE_WALK = list(WALK)

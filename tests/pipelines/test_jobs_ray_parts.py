@@ -25,6 +25,8 @@ from tests.pipelines.clockwork import Clockwork
 from threed.progress import Progress, Stage
 from threed.run_folder import RunFolder
 
+# Ray keeps the way of authentication that a process used first: files must keep their order.
+pytestmark = pytest.mark.alone
 COMMAND = (sys.executable, "-m", "tests.pipelines.clockwork_ray")
 PATIENCE = 180.0
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}

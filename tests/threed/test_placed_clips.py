@@ -62,6 +62,7 @@ def test_a_search_is_told_of_and_left_at_once(
     assert time.monotonic() - start < 2 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.alone
 def test_a_program_that_ends_does_not_wait_for_a_search_and_leaves_none(tmp_path: Path) -> None:
     pytest.importorskip("pycolmap")
     program = """
