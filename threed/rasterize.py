@@ -1,8 +1,9 @@
 """Triangles to pixels in plain torch: which face each pixel sees, where on it, and how far away.
 
 No gradients and no compiled extension, so that the same code draws training data on a GPU, bakes
-textures and turns previews on a CPU. Both sides of a face are drawn. Faces that reach behind a
-camera are dropped: an object inside the unit sphere never does from outside it.
+textures and turns previews on a CPU. Both sides of a face are drawn; of two faces at one place that
+wind either way, a sheet with two sides, the one that is turned to the camera. Faces that reach
+behind a camera are dropped: an object inside the unit sphere never does from outside it.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from threed.cameras import Cameras, project
 # Candidate (face, pixel) pairs that one chunk of views may hold; bounds memory near 200 MB on a CPU
 # and 6 GB on a GPU, which larger chunks keep busy.
 MAX_CANDIDATES = {"cpu": 2_000_000, "cuda": 60_000_000}
+# A face seen from behind counts as so much farther away: more than two depths of one place differ
+# by rounding, and less than anything can be seen to lie behind another.
+BEHIND = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +126,8 @@ def _draw(
     offset = first[:, None] - begin
     base = slope_x * offset[..., 0] + slope_y * offset[..., 1]
     inverse_depth = 1 / corner_depth.flatten(0, 1)[row]
+    # Rows count downwards, so corners that run counter-clockwise have a negative area.
+    bias = torch.where(area > 0, 1 + BEHIND, 1.0)
 
     triangle = torch.repeat_interleave(counts[row])
     first_pair = counts[row].cumsum(0) - counts[row]
@@ -146,13 +152,15 @@ def _draw(
     pixel = pixel + corner_low[:, 0] + step_x
 
     face_out, bary_out, depth_out = buffers
-    depth_out.scatter_reduce_(0, pixel, depth, "amin")
-    nearest = (depth == depth_out[pixel]).nonzero()[:, 0]
-    pixel, face = pixel[nearest], drawn[nearest] % num_faces
+    farness = depth * bias[triangle]
+    depth_out.scatter_reduce_(0, pixel, farness, "amin")
+    nearest = (farness == depth_out[pixel]).nonzero()[:, 0]
+    pixel, face, depth = pixel[nearest], drawn[nearest] % num_faces, depth[nearest]
     # Faces at the very same depth: the highest index wins, whatever order the scatter runs in.
     face_out.scatter_reduce_(0, pixel, face, "amax")
     won = (face == face_out[pixel]).nonzero()[:, 0]
     bary_out[pixel[won]] = (weights[nearest] / inverse[nearest, None])[won]
+    depth_out[pixel[won]] = depth[won]
 
 
 def average_samples(

@@ -81,3 +81,25 @@ def test_nothing_in_sight_is_all_background() -> None:
     vertices = torch.tensor([[0.0, 0, 9], [1, 0, 9], [0, 1, 9]])
     fragments = rasterize(vertices, torch.tensor([[0, 1, 2]]), orbit_cameras(1, size=8))
     assert bool((fragments.face == -1).all()) and bool(fragments.depth.isinf().all())
+
+
+@pytest.mark.parametrize("outward_first", [True, False])
+def test_of_two_faces_in_one_place_the_one_turned_to_the_camera_is_seen(
+    outward_first: bool,
+) -> None:
+    """A box lined with another, as modellers make a sheet with two sides."""
+    box = _mesh("box")
+    outer = torch.tensor(np.asarray(box.faces), dtype=torch.long)
+    # Its corners run the other way and begin elsewhere, so that its depths round otherwise.
+    inner = outer.flip(1).roll(1, dims=1)
+    lined = torch.cat([outer, inner] if outward_first else [inner, outer])
+    vertices = torch.tensor(np.asarray(box.vertices), dtype=torch.float32)
+    cameras = orbit_cameras(6, size=96, elevation=torch.linspace(-0.6, 0.9, 6), start_azimuth=0.2)
+    seen, alone = (rasterize(vertices, faces, cameras) for faces in (lined, outer))
+    first = 0 if outward_first else len(outer)
+    shown = torch.where(seen.face < 0, -1, seen.face - first)
+    assert torch.equal(shown, alone.face)
+    assert torch.equal(seen.depth, alone.depth)
+    # Without the outer one the lining is seen from behind.
+    lining = rasterize(vertices, inner, cameras)
+    assert torch.equal(lining.face >= 0, alone.face >= 0)
