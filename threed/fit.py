@@ -8,8 +8,7 @@ from dataclasses import field as dataclass_field
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 from torch.nn import functional as F
 
 from threed.adam import Adam, spread
@@ -20,25 +19,17 @@ from threed.hollows import HollowConfig, empty_to_walls, floor_below, opens_upwa
 from threed.hull import ADVICE, HullConfig, close_border, doubled, finer, hull_field, redistance
 from threed.losses import LossConfig, loss_for, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
-from threed.render import (
-    BAND_LENGTHS,
-    pixel_sharpness,
-    render_samples,
-    render_views,
-    surface_points,
-)
+from threed.render import BAND_LENGTHS, pixel_sharpness, render_samples, render_views
 from threed.sampling import Band
 from threed.shading import Light, solve_light
 from threed.targets import Batch, RayTargets, cull, draw_batches, ray_targets
+from threed.underside import finish_underside
 from threed.upright import Up
 
 # A preview every second, or less often where drawing them would take a tenth of the time.
 PREVIEW_SECONDS = 1.0
 PREVIEW_SHARE = 0.1
 PREVIEW_SIZE = 128
-# Of the pixels that see the surface well, so many may lie below the cut under all of them: enough
-# that a stray one does not decide, and so few that a rounded foot keeps its height.
-LOWEST_SHARE = 2e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +80,8 @@ class FitConfig:
     loss: LossConfig | None = None
     """The loss's weights; None chooses them by where the video comes from."""
     flat_underside: bool = True
-    """Whether to cut off, level, what no view has seen below all that the views have seen."""
+    """Whether to cut off, level, what no view has seen below all that the views have seen, and
+    before that to fill what they allow where nothing but their mattes tells of shape."""
     up: Up = "y"
     """The axis that points up."""
 
@@ -140,7 +132,7 @@ def fit(
             step = done + record.step - steps.start
             yield replace(record, step=step, num_steps=config.num_steps + again)
         if config.flat_underside:
-            flatten_underside(field, orbit, config.up)
+            finish_underside(field, orbit, config.hull, config.up)
         if floor is not None:
             with torch.no_grad():
                 field.distance.copy_(torch.minimum(field.distance, floor))
@@ -236,32 +228,6 @@ def descend(
     _refresh(field)
     if not bool((field.distance < 0).any()):
         raise ReconstructionError(f"the frames agree on no surface: {ADVICE}")
-
-
-def flatten_underside(field: Field, orbit: OrbitVideo, up: Up = "y") -> None:
-    """Cut the field off, level, at the lowest place that some view has seen well.
-
-    Below, only silhouettes have a say, and from above they allow a spike under every foot. Such
-    hull is tangent to the rays that bound it, so a view never faces it.
-    """
-    seen = surface_points(field, orbit.cameras)
-    well = seen.hit & (seen.facing > 0.15)
-    if not bool(well.any()):
-        return
-    axis = 1 if up == "y" else 2
-    lowest = torch.quantile(_thinned(seen.points[well][:, axis]), LOWEST_SHARE)
-    with torch.no_grad():
-        count = field.config.resolution[axis]
-        level = torch.arange(count, device=lowest.device)
-        below = (lowest - field.lower[axis]) / field.voxel - level
-        # The grid's outermost axis is z.
-        below = below[None, :, None] if up == "y" else below[:, None, None]
-        field.distance.copy_(torch.maximum(field.distance, below))
-
-
-def _thinned(values: Float[Tensor, " value"]) -> Float[Tensor, " some"]:
-    """Return evenly chosen values, so few that torch's quantile takes them."""
-    return values[:: 1 + len(values) // 1_000_000]
 
 
 def _anneal(ends: tuple[float, float], progress: float) -> float:

@@ -17,10 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threed.orbit import OrbitVideo
+from threed.render import SurfacePoints
 
 NUM_MATERIALS = 6
-# Rays from which the light is solved; more change nothing that can be seen.
+# Rays from which the light is solved that whole frames show; more change nothing.
 LIGHT_RAYS = 16_384
+# Frames tell of shape where the light is believed at so much of what they show.
+TOLD_SHARE = 0.5
 # Colours darker than this have no chromaticity to speak of.
 DARKEST = 0.04
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -142,6 +145,25 @@ def solve_light(shadings: list[Shading], normals: Float[Tensor, "ray 3"]) -> Lig
     explained = 1 - left / variance.clamp(min=1e-9)
     confidence = ((explained - HEARD) / (BELIEVED - HEARD)).clamp(0, 1) * (variance > FLAT)
     return Light(coefficients=coefficients, scale=scale, confidence=confidence)
+
+
+def tells_of_shape(orbit: OrbitVideo, surface: SurfacePoints) -> bool:
+    """Return whether the frames show how a surface is turned: by their normals, or their light.
+
+    Args:
+        orbit: The frames.
+        surface: Where they see it.
+    """
+    if orbit.normals is not None:
+        return True
+    shading = shading_of(orbit)
+    chosen = ((shading.material >= 0) & surface.hit.reshape(-1)).nonzero()[:, 0]
+    if len(chosen) == 0:
+        return False
+    chosen = chosen[:: 1 + len(chosen) // LIGHT_RAYS]
+    shading = shading.select(chosen)
+    light = solve_light([shading], surface.normals.reshape(-1, 3)[chosen])
+    return float(light.confidence[shading.material].mean()) > TOLD_SHARE
 
 
 def shading_residual(

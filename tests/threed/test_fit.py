@@ -10,12 +10,11 @@ from tests.threed.test_hull import sphere_orbit
 from threed.adam import BETAS, Adam, spread
 from threed.errors import ReconstructionError
 from threed.field import Field
-from threed.fit import FitConfig, FitStep, fit, flatten_underside
+from threed.fit import FitConfig, FitStep, fit
 from threed.hull import HullConfig, hull_field
 from threed.losses import LossConfig, loss_for
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
-from threed.placement import turned_up
 from threed.render import render_views
 
 QUICK = FitConfig(num_steps=48, rays_a_step=1500, steps_a_march=8, flat_underside=False)
@@ -115,37 +114,6 @@ def test_a_clip_is_declined() -> None:
     clip = replace(sphere_orbit(size=24), kind="clip")
     with pytest.raises(ReconstructionError, match="clip"):
         next(fit(clip, QUICK, torch.Generator()))
-
-
-def test_underside_that_nobody_saw_becomes_level() -> None:
-    """Seen from above alone, a hull ends in a spike; the cut leaves what was seen as it was."""
-    orbit = sphere_orbit(size=32)
-    above = (orbit.cameras.c2w[:, 1, 3] > 0.3).nonzero()[:, 0].tolist()
-    orbit = orbit.select(above)
-    field = hull_field(orbit, HullConfig(outliers=0.0), torch.Generator().manual_seed(0))
-    before = field.bounds
-    flatten_underside(field, orbit)
-    pixel = 3.2 / float(orbit.cameras.focal[0])
-    assert float(field.bounds[0, 1]) > float(before[0, 1]) + 0.5 * pixel
-    assert torch.equal(field.bounds[1], before[1])
-    upper = on_sphere()[on_sphere()[:, 1] > 0]
-    assert float(field.signed_distance(upper).detach().max()) < pixel
-
-
-def test_underside_is_cut_across_the_axis_that_is_up() -> None:
-    """Turning the world so that z is up turns the cut with it."""
-    orbit = sphere_orbit(size=32)
-    orbit = orbit.select((orbit.cameras.c2w[:, 1, 3] > 0.3).nonzero()[:, 0].tolist())
-    lowest = []
-    for up, axis in (("y", 1), ("z", 2)):
-        turned = turned_up(orbit, "y", up)
-        field = hull_field(turned, HullConfig(outliers=0.0), torch.Generator().manual_seed(0))
-        before = field.bounds
-        flatten_underside(field, turned, up)
-        rise = field.bounds[0] - before[0]
-        assert float(rise[axis]) > 0.02 and float(rise.abs().sum() - rise[axis]) == 0
-        lowest.append(float(field.bounds[0, axis]))
-    assert abs(lowest[0] - lowest[1]) < 0.02
 
 
 @pytest.mark.parametrize("width", [1, 3])
