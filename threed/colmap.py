@@ -15,7 +15,6 @@ closes, the caller is dead, and FOLDER goes with the work.
 import json
 import os
 import resource
-import shutil
 import sys
 import threading
 from pathlib import Path
@@ -29,6 +28,8 @@ PEAK_THRESHOLD = 0.004
 """Lower than COLMAP's own, for an object's small picture has few strong corners."""
 LEAST_INLIERS = 15
 """Points that place a picture; COLMAP's own number is meant for photographs full of them."""
+
+REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True); sys.exit(1)"
 
 
 def find_cameras(folder: Path) -> dict[str, Any]:
@@ -88,10 +89,13 @@ def find_cameras(folder: Path) -> dict[str, Any]:
 
 
 def _end_with_caller(folder: Path) -> None:
-    """Wait until the caller is dead, then remove the folder that it cannot remove any more."""
+    """Wait until the caller is dead, then remove the folder that it cannot remove any more.
+
+    As another program in this process's place, for the search's own thread would go on writing
+    there, and what it writes while the rest goes would keep the folder.
+    """
     sys.stdin.buffer.read()
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", REMOVE, str(folder.resolve())])
 
 
 def main() -> None:

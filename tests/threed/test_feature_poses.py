@@ -130,6 +130,34 @@ def test_the_search_ends_with_its_caller_and_leaves_nothing(tmp_path: Path) -> N
     assert not folder.exists()
 
 
+def test_what_the_search_still_writes_does_not_keep_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    folder.mkdir()
+    program = """
+import contextlib, sys, threading
+from pathlib import Path
+from threed.colmap import _end_with_caller
+folder = Path(sys.argv[1])
+threading.Thread(target=_end_with_caller, args=(folder,), daemon=True).start()
+index = 0
+while True:
+    index += 1
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        (folder / str(index % 999)).write_text("more")
+"""
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        deadline = time.monotonic() + 60
+        while not (folder / "9").exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        process.stdin.close()
+        assert process.wait(timeout=2) == 1
+    assert not folder.exists()
+
+
 def straight(frames: torch.Tensor) -> np.ndarray:
     """A clip's bytes with straight alpha."""
     colour = frames[..., :3] / frames[..., 3:].clamp(min=1 / 255)
