@@ -215,11 +215,12 @@ def _sample(
             except StopIteration as finished:
                 return finished.value, None
             what = "orbit" if done.preview.kind == "orbit" else "video"
-            message = f"drawing the {what}, step {done.step} of {done.num_steps}"
+            message = done.doing or f"drawing the {what}, step {done.step} of {done.num_steps}"
+            preview = None if done.doing else _pixels(done.preview)
             try:
-                yield _video_progress(done.step, done.num_steps, message, _pixels(done.preview))
+                yield _video_progress(done.step, done.num_steps, message, preview)
             except EarlyStop as early:
-                return done.preview, early
+                return done.preview if done.so_far is None else done.so_far, early
     finally:
         steps.close()
 

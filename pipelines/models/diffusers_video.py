@@ -30,16 +30,15 @@ from pipelines.models.recaption import NEGATIVE, picture_prompt, turntable_promp
 from pipelines.models.speed import apply_speed, forget, speed_from_environment
 from pipelines.models.turntable import (
     Candidate,
-    found_orbit,
+    followed_orbit,
+    found_after,
     framed,
-    known_orbit,
     matted,
     on_canvas,
     over_grey,
     square,
     to_canvas,
     turn_cameras,
-    turn_indices,
     with_coverage_of,
 )
 from pipelines.request import RECAPTIONS, GenerationRequest
@@ -166,19 +165,17 @@ class DiffusersVideoModel:
         best: Candidate | None = None
         for attempt in range(num_tries):
             steps = self._draw(words, clip, prepared, num_steps, generator)
-            latents = yield from self._with_previews(
-                steps, clip, attempt * num_steps, num_tries * num_steps
+            latents, last = yield from self._with_previews(
+                steps, clip, attempt * num_steps, num_tries * num_steps, best and best.orbit
             )
             frames = square(self.architecture.decode(latents))
             if control is None:
-                found = found_orbit(frames, request.num_frames, request.elevation_deg)
+                found = yield from found_after(last, frames, request)
             else:
-                chosen = turn_indices(clip.num_frames, request.num_frames)
-                side = turn_cameras(clip.num_frames, canvas.size, request.elevation_deg)
-                found = known_orbit(frames[chosen], side[chosen])
+                found = followed_orbit(frames, request.num_frames, request.elevation_deg)
             if best is None or found.misfit < best.misfit:
                 best = found
-                self._note(attempt, num_tries, found)
+                self.findings |= found.findings(attempt, num_tries)
         assert best is not None
         return best.orbit
 
@@ -322,7 +319,10 @@ class DiffusersVideoModel:
         clip: ClipShape,
         steps_before: int,
         num_steps: int,
-    ) -> Generator[SamplerStep, None, Float[Tensor, "1 channel time rows columns"]]:
+        so_far: OrbitVideo | None,
+    ) -> Generator[SamplerStep, None, tuple[Tensor, SamplerStep]]:
+        """Yield each step with its preview, and return the clip's latents and the last step."""
+        told: SamplerStep | None = None
         # Before the transformer comes to the device, for the encoder needs room too.
         project = self._projection
         try:
@@ -330,21 +330,16 @@ class DiffusersVideoModel:
                 try:
                     step = next(steps)
                 except StopIteration as finished:
-                    return self.architecture.video_latents(finished.value, clip)
+                    assert told is not None
+                    return self.architecture.video_latents(finished.value, clip), told
                 pictures = project(self.architecture.video_latents(step.denoised, clip))
-                yield SamplerStep(
+                told = SamplerStep(
                     step=steps_before + step.step,
                     num_steps=num_steps,
                     sigma=step.sigma,
                     preview=preview_clip(pictures),
+                    so_far=so_far,
                 )
+                yield told
         finally:
             steps.close()
-
-    def _note(self, attempt: int, num_tries: int, found: Candidate) -> None:
-        self.findings = {
-            **self.findings,
-            "kept_clip": f"{attempt + 1} of {num_tries}",
-            "misfit": None if found.orbit.kind == "clip" else round(found.misfit, 4),
-            "found": found.note,
-        }

@@ -58,6 +58,10 @@ class SamplerStep:
     """Noise that is left, in [0, 1]."""
     preview: OrbitVideo
     """The clean clip as the model guesses it now; may have fewer or smaller frames."""
+    doing: str = ""
+    """What goes on after this step, in a few plain words; empty where the step is news itself."""
+    so_far: OrbitVideo | None = None
+    """What is done already and worth more than the preview, should the drawing be stopped here."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,9 @@ it. Backgrounds are plain light grey, because the prompts ask for that and matte
 """
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.errors import RequestError
+from pipelines.models.protocol import SamplerStep
+from pipelines.request import GenerationRequest
 from threed.agreement import JUDGED_SIDE, misfit, shrink
 from threed.cameras import Cameras, orbit_cameras
 from threed.matte import matte
 from threed.orbit import OrbitVideo
 from threed.poses import MOST_MISFIT, USUAL_FOV_DEG, PoseConfig
-from threed.source import SourceConfig, orbit_of_turn
+from threed.progress import Progress
+from threed.source import SourceConfig, turn_steps
 
 BACKGROUND = 0.85
 """Grey behind the object in clips that are given to a model, sRGB."""
@@ -38,11 +43,21 @@ class Candidate:
     note: str
     """What was found, in a sentence."""
 
+    def findings(self, attempt: int, num_tries: int) -> dict[str, Any]:
+        """Return what a run's record says of the clip that is kept, tries counted from 0."""
+        return {
+            "kept_clip": f"{attempt + 1} of {num_tries}",
+            "misfit": None if self.orbit.kind == "clip" else round(self.misfit, 4),
+            "found": self.note,
+        }
+
 
 def found_orbit(
     clip: UInt8[np.ndarray, "frame height width 3"], num_frames: int, elevation_deg: float
-) -> Candidate:
+) -> Generator[Progress, None, Candidate]:
     """Return the orbit of a clip whose cameras nobody knows, or the clip if it is none.
+
+    Yields the progress of the search, which takes seconds.
 
     Args:
         clip: Square frames of one turn that may end where it began.
@@ -57,7 +72,7 @@ def found_orbit(
         # Nor does a drawn scene get a second model beside the first in the GPU's memory.
         size = clip.shape[1]
         config = SourceConfig(size=size, poses=poses, by_texture=False, by_model=False)
-        source = orbit_of_turn(clip[chosen], config)
+        source = yield from turn_steps(clip[chosen], config)
     except RequestError as error:
         return kept_as_clip(clip, num_frames, elevation_deg, str(error))
     orbit = source.orbit
@@ -67,6 +82,39 @@ def found_orbit(
     even = [index * orbit.num_frames // num_frames for index in range(num_frames)]
     assert source.misfit is not None
     return Candidate(orbit=orbit.select(even), misfit=source.misfit, note=source.notes[0])
+
+
+def found_after(
+    last: SamplerStep,
+    clip: UInt8[np.ndarray, "frame height width 3"],
+    request: GenerationRequest,
+) -> Generator[SamplerStep, None, Candidate]:
+    """Search as `found_orbit` does, and tell of it as what goes on after the last denoising step.
+
+    Whoever stops meanwhile keeps the frames, where nothing better is there already.
+    """
+    asked = request.num_frames, request.elevation_deg
+    if last.so_far is None:
+        whole = kept_as_clip(clip, *asked, note="its cameras were not looked for")
+        last = replace(last, so_far=whole.orbit)
+    search = found_orbit(clip, *asked)
+    try:
+        while True:
+            try:
+                yield replace(last, doing=next(search).message)
+            except StopIteration as finished:
+                return finished.value
+    finally:
+        search.close()
+
+
+def followed_orbit(
+    clip: UInt8[np.ndarray, "frame height width 3"], num_frames: int, elevation_deg: float
+) -> Candidate:
+    """Return the orbit of a clip that was drawn for `turn_cameras`, or the clip if it is none."""
+    chosen = turn_indices(len(clip), num_frames)
+    cameras = turn_cameras(len(clip), clip.shape[1], elevation_deg)
+    return known_orbit(clip[chosen], cameras[chosen])
 
 
 def known_orbit(clip: UInt8[np.ndarray, "frame height width 3"], cameras: Cameras) -> Candidate:

@@ -30,10 +30,12 @@ from pipelines.models.turntable import BACKGROUND, found_orbit, framed, known_or
 from pipelines.request import GenerationRequest
 from tests.pipelines.models import tiny
 from tests.pipelines.sphere_model import draw_sphere
+from threed.background import CUTTING
 from threed.cameras import camera_rays, orbit_cameras
 from threed.distillation import DistillationConfig
 from threed.fit import FitConfig
 from threed.orbit import OrbitVideo
+from threed.progress import EarlyStop, finish
 from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.run_folder import RunFolder, read_orbit, write_orbit
 
@@ -126,7 +128,8 @@ def test_each_family_draws_with_progress_and_previews(architecture: str) -> None
         except StopIteration as finished:
             orbit = finished.value
             break
-    assert [step.step for step in seen] == list(range(1, 2 * tries + 1))
+    drawn = [step for step in seen if not step.doing]
+    assert [step.step for step in drawn] == list(range(1, 2 * tries + 1))
     assert {step.num_steps for step in seen} == {2 * tries}
     for step in seen:
         assert step.preview.albedo.isfinite().all()
@@ -246,14 +249,43 @@ def test_a_clip_that_is_no_turn_makes_no_mesh_and_says_why(tmp_path: Path) -> No
     assert made["name"] == request.model
 
 
+def test_the_search_for_the_cameras_is_told_of_as_what_follows_the_last_step() -> None:
+    model = model_of("wan")
+    steps = list(model.sample(REQUEST, torch.Generator().manual_seed(7)))
+    searching = [step for step in steps if step.doing]
+    # Of two tries of two steps each.
+    assert {step.step for step in searching} == {2, 4}
+    assert {step.doing for step in searching} == {CUTTING}
+
+
+@pytest.mark.parametrize(("step", "doing"), [(2, CUTTING), (3, "")])
+def test_who_stops_after_a_clip_is_drawn_keeps_its_frames(
+    tmp_path: Path, step: int, doing: str
+) -> None:
+    """While its cameras are looked for, and while the next try is drawn."""
+    request = dataclasses.replace(REQUEST, model=model_of("wan").card.name)
+    whole = RunFolder.create(tmp_path / "whole")
+    alone = dataclasses.replace(request, num_tries=1, video_only=True)
+    list(generate(alone, whole, model_of("wan")))
+    run = RunFolder.create(tmp_path / "stopped")
+    steps = generate(request, run, model_of("wan"))
+    for progress in steps:
+        if (progress.step, progress.num_steps) == (step, 4) and doing in progress.message:
+            break
+    with pytest.raises(EarlyStop):
+        steps.throw(EarlyStop())
+    kept, first = read_orbit(run.path), read_orbit(whole.path)
+    assert_close(kept.albedo, first.albedo)
+
+
 def test_the_clip_whose_frames_agree_is_an_orbit() -> None:
     turn = marked_ball(32, 64).select([*range(32), 0])
-    found = found_orbit(_frames(turn), 16, 15.0)
+    found = finish(found_orbit(_frames(turn), 16, 15.0))
     assert found.orbit.kind == "orbit"
     assert found.orbit.num_frames == 16
     # The same frames in another order are no turn, and agree far less.
     shuffled = _frames(turn)[np.random.default_rng(0).permutation(33)]
-    worse = found_orbit(shuffled, 16, 15.0)
+    worse = finish(found_orbit(shuffled, 16, 15.0))
     assert worse.misfit > 3 * found.misfit
 
 
