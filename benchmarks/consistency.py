@@ -1,12 +1,13 @@
 """Do a generated clip's views show one thing? A field of every other one must foretell the rest.
 
-    python -m benchmarks.consistency [--clips 50] [--truth DATASET] [--json out.json]
+    python -m benchmarks.consistency [--clips 50] [--redraws 1] [--truth DATASET] [--json out.json]
 
 The embedded model draws known names, those that `pipelines.training evaluate` draws first. A field
 is fitted to each clip's even frames and judged by the odd ones, PSNR in the alpha's box widened by
 4 pixels. DATASET is the folder of renders that the weights were trained on; the same names' renders
-are then fitted beside the clips. `rank` is the clip's place as in the evaluation: a clip that
-agrees with itself but shows something else is no success.
+are then fitted beside the clips. With `--redraws` each clip is first drawn again, so many times, by
+what a field of all its frames shows, as the chain's `--redraws` does it. `rank` is the clip's place
+as in the evaluation: a clip that agrees with itself but shows something else is no success.
 """
 
 import argparse
@@ -18,8 +19,12 @@ from statistics import median
 import torch
 
 from pipelines.english import plain_prompt
+from pipelines.generate import critic_of, stage_generator
 from pipelines.models.catalogue import WEIGHTS_FOLDER
 from pipelines.models.embedded import EmbeddedModel
+from pipelines.models.protocol import VideoModel
+from pipelines.redraw import redraw
+from pipelines.request import GenerationRequest
 from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names
 from pipelines.training.features import orbit_feature
 from pipelines.training.orbits import Orbits, network_frames, open_orbits
@@ -59,6 +64,18 @@ def held_out_psnr(orbit: OrbitVideo, config: FitConfig | None = None) -> float |
     return float(psnr_in_box(render_views(field, odd.cameras), odd).mean())
 
 
+def drawn_again(clip: OrbitVideo, name: str, model: VideoModel, redraws: int) -> OrbitVideo:
+    """Return a name's clip after so many redraws; as it is where it shows no solid thing."""
+    critic = critic_of(GenerationRequest(prompt=plain_prompt(name)), model)
+    for number in range(1, redraws + 1):
+        try:
+            field = finish(fit(clip, FitConfig(), torch.Generator().manual_seed(0)))
+        except ReconstructionError:
+            return clip
+        clip = redraw(clip, field, critic, stage_generator(0, f"redraw {number}"))
+    return clip
+
+
 def default_orbits(orbits: Orbits, names: set[str]) -> dict[str, OrbitVideo]:
     """Return a dataset's default orbits of these names, the first design of each."""
     listing, found = orbits.listing(), {}
@@ -80,6 +97,7 @@ def main() -> None:
     """Print a line a clip, then the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=50, help="how many names are drawn")
+    parser.add_argument("--redraws", type=int, default=0, help="how often each is drawn again")
     parser.add_argument("--truth", type=Path, help="dataset of the same names' renders")
     parser.add_argument("--model", type=Path, default=WEIGHTS_FOLDER / "embedded")
     parser.add_argument("--seed", type=int, default=0)
@@ -98,6 +116,7 @@ def main() -> None:
     print(f"{'name':28s} {'rank':>5s} {'clip':>7s} {'render':>7s}")
     for name in names:
         clip, render = studio.draw(plain_prompt(name)), renders.get(name)
+        clip = drawn_again(clip, name, model, arguments.redraws)
         row = Row(
             name=name,
             rank=judge.rank(orbit_feature(frames_from_orbit(clip)), name),

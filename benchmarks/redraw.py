@@ -1,11 +1,11 @@
-"""Measures what drawing the views again that disagree does to them, and to the field.
+"""Measures what drawing a video again by what its views agree on does to it, and to the field.
 
     python -m benchmarks.redraw CORPUS [--objects 10] [--json out.json]
 
 CORPUS holds GLB files with a `captions.csv`, the ones that the embedded model was trained on. The
-model draws the orbit of an object from its name, a field is fitted, the views that a report would
-offer to draw again are, and the field is fitted anew. These views and the field are judged against
-the object itself, rendered from the same cameras, and against each other; dB in the box.
+model draws the orbit of an object from its name, a field is fitted, the orbit is drawn again, and
+the field is fitted anew. Frames and field are judged against the object itself, rendered from the
+same cameras, and against each other; dB in the box.
 """
 
 import argparse
@@ -27,21 +27,20 @@ from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
 from threed.progress import finish
 from threed.render import render_views
-from threed.report import doubtful_views
 
 COLUMNS = (
-    "weak before",
-    "weak after",
+    "frames before",
+    "frames after",
     "field before",
     "field after",
     "agree before",
     "agree after",
 )
-ROW = "{:24s}" + " {:>12s}" * len(COLUMNS)
+ROW = "{:24s}" + " {:>13s}" * len(COLUMNS)
 
 
-def measure(subject: Subject, model: VideoModel) -> dict[str, float] | None:
-    """Return an object's figures by `COLUMNS`; None where no view is in doubt."""
+def measure(subject: Subject, model: VideoModel) -> dict[str, float]:
+    """Return an object's figures by `COLUMNS`."""
     truth, orbit = (orbit_of(subject, source, model) for source in ("true", "generated"))
     cameras = truth.cameras
 
@@ -49,16 +48,11 @@ def measure(subject: Subject, model: VideoModel) -> dict[str, float] | None:
         return finish(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
 
     field = fitted(orbit)
-    views = doubtful_views(psnr_in_box(render_views(field, cameras), orbit).tolist())
-    if not views:
-        return None
-    drawn = redraw(
-        orbit, field, views, critic_of(subject.request, model), stage_generator(0, "redraw 1")
-    )
+    drawn = redraw(orbit, field, critic_of(subject.request, model), stage_generator(0, "redraw 1"))
     figures = {}
     for when, clip, its in (("before", orbit, field), ("after", drawn, fitted(drawn))):
         seen = render_views(its, cameras)
-        figures[f"weak {when}"] = float(psnr_in_box(clip, truth)[views].mean())
+        figures[f"frames {when}"] = float(psnr_in_box(clip, truth).mean())
         figures[f"field {when}"] = float(psnr_in_box(seen, truth).mean())
         figures[f"agree {when}"] = float(psnr_in_box(seen, clip).mean())
     return figures
@@ -89,9 +83,6 @@ def main() -> None:
             figures = measure(subject, model)
         except ReconstructionError as error:
             print(f"{prompt:24s} left out: {error}", flush=True)
-            continue
-        if figures is None:
-            print(f"{prompt:24s} has nothing to draw again", flush=True)
             continue
         rows[prompt] = figures
         print(ROW.format(prompt, *(f"{figures[name]:.2f}" for name in COLUMNS)), flush=True)

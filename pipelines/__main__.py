@@ -117,8 +117,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--redraws",
         type=int,
         default=default.redraws,
-        help="how often the views that disagree with the rest are drawn again, and all is made "
-        f"anew of that video ({default.redraws})",
+        help="how often the video is drawn again by what its views agree on, which keeps the shape "
+        f"({default.redraws})",
     )
     parser.add_argument(
         "--attention",

@@ -28,7 +28,7 @@ from threed.orbit import OrbitVideo, display_frames
 from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.report import Report
-from threed.run_folder import RunFolder, read_orbit, write_orbit
+from threed.run_folder import STAGE_FILES, RunFolder, read_orbit, write_orbit
 
 NUM_NEAREST = 3
 DENOISE_STEPS = 4
@@ -113,6 +113,7 @@ def generate(
         if early is not None:
             raise early
     if request.redraws:
+        _keep_shape(folder)
         shutil.rmtree(folder.file(DRAFT_NAME), ignore_errors=True)
     if request.video_only:
         return None
@@ -232,42 +233,40 @@ def _drawn_again(
     device: torch.device | str,
     picture: Path,
 ) -> Generator[Progress, None, tuple[OrbitVideo, EarlyStop | None]]:
-    """Return the video of the same request with one redraw less, its weak views drawn again.
+    """Return the video of the same request with one redraw less, drawn again by what it shows.
 
-    That request's run lies in the folder too, until the video is kept; with an early stop its
-    video is returned as it is by then, and the stop.
+    That request's run, as far as its field, lies in the folder too until the video is kept; with an
+    early stop its video is returned as it is by then, and the stop.
     """
     before = replace(request, redraws=request.redraws - 1, video_only=False)
     with RunFolder.create(folder.file(DRAFT_NAME)) as draft:
         steps = generate(before, draft, model, device, overwrite=True, picture=picture)
         try:
-            report = yield from _as_video(steps)
+            yield from _as_video(steps, draft)
+            orbit = read_orbit(draft.path).to(device)
+            yield _video_progress(0, 1, "drawing the video again, by what all its views agree on")
+            field = Field.load(draft.file("field.safetensors")).to(device)
+            chance = stage_generator(request.seed, f"redraw {request.redraws}")
+            orbit = redraw(orbit, field, critic_of(request, model), chance)
         except EarlyStop as early:
             if not draft.done("orbit"):
                 raise
             return read_orbit(draft.path), early
-        assert report is not None, "a draft goes on to its report"
-        orbit = read_orbit(draft.path).to(device)
-        views = report.doubtful()
-        if views:
-            yield _video_progress(0, 1, f"drawing the {len(views)} views again that agree least")
-            field = Field.load(draft.file("field.safetensors")).to(device)
-            chance = stage_generator(request.seed, f"redraw {request.redraws}")
-            orbit = redraw(orbit, field, views, critic_of(request, model), chance)
-            yield _video_progress(1, 1, "drew them again", _pixels(orbit))
+    try:
+        yield _video_progress(1, 1, "drew it again", _pixels(orbit))
+    except EarlyStop as early:
+        return orbit, early
     return orbit, None
 
 
 def _as_video(
-    steps: Generator[Progress, None, Report | None],
-) -> Generator[Progress, None, Report | None]:
-    """Pass on a draft's progress as that of the video stage, which it is a part of."""
+    steps: Generator[Progress, None, Report | None], draft: RunFolder
+) -> Generator[Progress, None, None]:
+    """Pass on a draft's progress, until its field is there, as that of the video stage."""
     try:
-        while True:
-            try:
-                done = next(steps)
-            except StopIteration as finished:
-                return finished.value
+        for done in steps:
+            if draft.done("field"):
+                return
             try:
                 yield _video_progress(0, 1, f"first draft: {done.message}", done.preview)
             except EarlyStop as early:
@@ -275,6 +274,16 @@ def _as_video(
                 raise
     finally:
         steps.close()
+
+
+def _keep_shape(folder: RunFolder) -> None:
+    """Take over the field by which a video was drawn again; one fitted to that is no truer."""
+    draft = RunFolder(folder.file(DRAFT_NAME))
+    if draft.done("field") and not folder.done("field"):
+        with folder.stage("field") as temporary:
+            for name in STAGE_FILES["field"]:
+                if draft.file(name).exists():
+                    shutil.copy(draft.file(name), temporary)
 
 
 def _pixels(orbit: OrbitVideo) -> np.ndarray:

@@ -1,11 +1,10 @@
-"""Drawing again the views of a finished orbit that disagree with the rest.
+"""Drawing a finished orbit again, so that its views show one thing.
 
-The field holds what all views together say of the object. Its own pictures of the weak views,
-lightly noised and denoised by the video model beside the views that agree (SDEdit, Meng et al.
-2022), show the object that the others show, with the model's detail.
+The field holds what all views together say of the object. Its own pictures, lightly noised and
+denoised by the video model (SDEdit, Meng et al. 2022), are the object that they agree on, with the
+model's detail. That by turns draws and fits is IM-3D's (Melas-Kyriazi et al. 2024).
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -16,45 +15,22 @@ from threed.orbit import OrbitVideo
 from threed.render import render_views
 
 REDRAW_NOISE = 0.5
-"""Light enough that a view stays what the others make of it: drawn from heavier noise it strays."""
+"""Light enough that a view stays what all of them make of it; the heavier, the less they agree."""
 
 
 def redraw(
-    orbit: OrbitVideo,
-    field: Field,
-    views: Sequence[int],
-    denoise: Denoise,
-    generator: torch.Generator,
+    orbit: OrbitVideo, field: Field, denoise: Denoise, generator: torch.Generator
 ) -> OrbitVideo:
-    """Return the orbit with some views drawn anew; the others are as they were.
+    """Return the orbit with all its views drawn anew.
 
     Args:
         orbit: A finished orbit.
         field: Fitted to it.
-        views: Indices of the views to draw anew; at least one.
         denoise: Takes a clean clip with its cameras and sigma, adds that noise itself and returns
             its clean estimate.
         generator: Draws the noise.
     """
-    views = list(views)
-    guess = _replaced(orbit, render_views(field, orbit.cameras), views)
-    return _replaced(orbit, denoise(guess, REDRAW_NOISE, generator), views)
-
-
-def _replaced(orbit: OrbitVideo, other: OrbitVideo, views: list[int]) -> OrbitVideo:
-    """Return the orbit with the other's pictures in place of some of its own."""
-
-    def taken(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-        mine = mine.clone()
-        mine[views] = theirs[views].detach().to(mine)
-        return mine
-
-    normals = orbit.normals
-    if normals is not None and other.normals is not None:
-        normals = taken(normals, other.normals)
-    return replace(
-        orbit,
-        albedo=taken(orbit.albedo, other.albedo),
-        alpha=taken(orbit.alpha, other.alpha),
-        normals=normals,
-    )
+    agreed = render_views(field, orbit.cameras)
+    if orbit.normals is None:
+        agreed = replace(agreed, normals=None)
+    return denoise(agreed, REDRAW_NOISE, generator)

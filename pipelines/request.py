@@ -98,8 +98,8 @@ class GenerationRequest:
     distil: bool = True
     """Refine the field with the video model before the mesh is taken from it."""
     redraws: int = 0
-    """How often, once all is made, the views that disagree with the rest are drawn again, and all
-    is made of the new video."""
+    """How often, once there is a shape, the video is drawn again by what its views agree on; the
+    shape is kept, and its texture is of the new frames."""
     clip: str | None = None
     """SHA-256 of the visitor's own clip, which takes the place of a model's video; the prompt is
     then its name. None: the model draws the video."""

@@ -73,10 +73,6 @@ class Report:
         """Return the parts of the turn that disagree with the rest, the worst first."""
         return weak_views(self.psnr, self.sides)
 
-    def doubtful(self) -> list[int]:
-        """Return the views that had better be drawn again, in the order of the turn."""
-        return doubtful_views(self.psnr)
-
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
@@ -118,19 +114,6 @@ def weak_views(psnr: Sequence[float], sides: Sequence[Side]) -> list[WeakViews]:
         level = mean(psnr[view] for view in views)
         runs.append(WeakViews(views=tuple(views), sides=tuple(seen), psnr=level))
     return sorted(runs, key=lambda run: run.psnr)
-
-
-def doubtful_views(psnr: Sequence[float]) -> list[int]:
-    """Return the views that are poor, or far below the others, in the order of the turn.
-
-    At most half of the turn, the worst: what is drawn again needs others to agree with.
-
-    Args:
-        psnr: Agreement of each view, dB.
-    """
-    far = [view for run in weak_views(psnr, ()) for view in run.views]
-    doubted = {*far, *(view for view, value in enumerate(psnr) if value < POOR_PSNR)}
-    return sorted(sorted(doubted, key=lambda view: psnr[view])[: len(psnr) // 2])
 
 
 def verdict(

@@ -143,9 +143,10 @@ class Endpoints:
         return standing_of(self.desk, job, key)
 
     def redraw(self, job: str, key: str) -> dict:
-        """Draw the views of a finished mesh's video again that disagree with the rest.
+        """Draw a finished mesh's video again, by what all its views agree on.
 
-        A new job, which makes the mesh anew too; the old one stays as it is.
+        A new job, whose mesh has the same shape and the new frames' texture; the old one stays as
+        it is.
 
         Args:
             job: The job's id.

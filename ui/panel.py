@@ -191,7 +191,7 @@ def _job_values(
     tiles = [(other, *_film(desk, other)) for other in batch]
     text = desk.report_text(job)
     found = None if text is None else Report.from_json(text)
-    mend = redraw_button(job, found, measured, language) if found and mine else ""
+    mend = redraw_button(job, measured, language) if found and mine else ""
     report = report_html(found, folder, language, mend)
     values = [
         _html(status),

@@ -23,7 +23,7 @@ def report_html(
         report: The findings.
         folder: The run's.
         language: The visitor's.
-        mend: HTML of what can be done about weak views.
+        mend: HTML of what can be done about views that disagree.
     """
     if report is None:
         return ""

@@ -43,7 +43,9 @@ def requested_stages(request: GenerationRequest) -> tuple[Stage, ...]:
     # No model draws a clip of somebody's own, so none refines it; and views that a picture does
     # not show would be refined by words that may be no more than a file's name.
     distil = request.distil and request.upload_name is None
-    return tuple(stage for stage in STAGES if stage != "distillation" or distil)
+    # A video that is drawn again keeps the shape by which it is.
+    shaped = ("field", "distillation") if request.redraws else () if distil else ("distillation",)
+    return tuple(stage for stage in STAGES if stage not in shaped)
 
 
 def relative_work(request: GenerationRequest) -> dict[Stage, float]:

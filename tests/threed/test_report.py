@@ -8,10 +8,8 @@ import pytest
 
 from threed.file_size import SizeBudget
 from threed.report import (
-    POOR_PSNR,
     Report,
     Side,
-    doubtful_views,
     given_up,
     side_of,
     verdict,
@@ -128,15 +126,3 @@ def test_difference_is_white_where_pictures_agree_and_black_where_they_do_not() 
 def test_reading_reports_loads_no_torch() -> None:
     code = "import sys, threed.report_picture; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
-
-
-def test_views_to_draw_again_are_the_poor_and_the_fallen_and_never_most_of_the_turn() -> None:
-    assert doubtful_views([30.0] * 24) == []
-    # Alike and rough, but nothing to mend.
-    assert doubtful_views([POOR_PSNR + 0.5] * 24) == []
-    fallen = [23.5 if view in (5, 6) else 30.0 for view in range(24)]
-    assert doubtful_views(fallen) == [5, 6]
-    poor = [POOR_PSNR - 0.1 if view % 4 == 0 else 20.0 for view in range(24)]
-    assert doubtful_views(poor) == list(range(0, 24, 4))
-    # All poor: the worst half.
-    assert doubtful_views([15.0 - view for view in range(8)]) == [4, 5, 6, 7]
