@@ -35,11 +35,14 @@ def job(
     *,
     distil: bool = True,
     video_only: bool = False,
+    redraws: int = 0,
 ) -> Job:
     return Job(
         id="id",
         session="session",
-        request=GenerationRequest(prompt="a chair", distil=distil, video_only=video_only),
+        request=GenerationRequest(
+            prompt="a chair", distil=distil, video_only=video_only, redraws=redraws
+        ),
         state="running",
         num_ahead=0,
         started=1000.0,
@@ -107,6 +110,10 @@ def test_stages_that_were_not_asked_for_take_no_time() -> None:
     assert planned_stages(job(None, video_only=True)) == ("video",)
     assert planned_stages(job(None, distil=False)) == tuple(
         s for s in STAGES if s != "distillation"
+    )
+    # A video that is drawn again keeps its shape.
+    assert planned_stages(job(None, redraws=1)) == tuple(
+        s for s in STAGES if s not in ("field", "distillation")
     )
     assert seconds_left(job("video", 10, video_only=True), MEASURED, 1012.0) == 0.0
 
