@@ -104,7 +104,9 @@ class Exports:
                     # The job may have been deleted meanwhile; the other formats are not to suffer.
                     logger.exception("no %s could be made", known.name)
                     continue
-                made.files[known.name] = path
+                # Nobody is to be counting them now.
+                with self._lock:
+                    made.files[known.name] = path
         finally:
             made.pending = False
 
