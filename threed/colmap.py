@@ -28,8 +28,8 @@ PEAK_THRESHOLD = 0.004
 """Lower than COLMAP's own, for an object's small picture has few strong corners."""
 LEAST_INLIERS = 15
 """Points that place a picture; COLMAP's own number is meant for photographs full of them."""
-
 REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True); sys.exit(1)"
+"""Python's, for what is left of a search whose caller is dead."""
 
 
 def find_cameras(folder: Path) -> dict[str, Any]:

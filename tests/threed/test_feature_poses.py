@@ -112,6 +112,18 @@ def test_what_has_no_texture_is_not_placed() -> None:
         finish(place_steps(film(12, textured=False)[1].numpy(), GUESS, fov_known=False))
 
 
+def close_once_there(command: list[str], sign: Path) -> None:
+    """Start a search, end its caller's side once it has written a file, and see it end."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        deadline = time.monotonic() + 60
+        while not sign.exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        process.stdin.close()
+        assert process.wait(timeout=2) == 1
+
+
 def test_the_search_ends_with_its_caller_and_leaves_nothing(tmp_path: Path) -> None:
     pytest.importorskip("pycolmap")
     folder = tmp_path / "search"
@@ -119,14 +131,7 @@ def test_the_search_ends_with_its_caller_and_leaves_nothing(tmp_path: Path) -> N
     _write_pictures(folder, film(24)[1].numpy(), (640, 576))
     (folder / "task.json").write_text('{"focal": 700.0, "focal_known": false}')
     command = [sys.executable, "-m", "threed.colmap", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdin is not None
-        deadline = time.monotonic() + 60
-        while not (folder / "database.db").exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
-        process.stdin.close()
-        assert process.wait(timeout=2) == 1
+    close_once_there(command, folder / "database.db")
     assert not folder.exists()
 
 
@@ -147,14 +152,7 @@ while True:
         (folder / str(index % 999)).write_text("more")
 """
     command = [sys.executable, "-c", program, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        deadline = time.monotonic() + 60
-        while not (folder / "9").exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
-        process.stdin.close()
-        assert process.wait(timeout=2) == 1
+    close_once_there(command, folder / "9")
     assert not folder.exists()
 
 
