@@ -34,7 +34,6 @@ ENDPOINTS = {
     "jobs": ["y" * 22, ""],
     "models": [],
     "build_3d": ["x" * 22, "y" * 22, 1024, 20000, True],
-    "redraw": ["x" * 22, "y" * 22],
     "video_to_3d": [None, "a mug", "measure", 40, 1024, 20000, ""],
     "picture_to_3d": [None, "a mug", 7, "", 15, 24, 0, 0, 1024, 20000, True, "", 0],
     "export": ["x" * 22, "y" * 22, "obj"],

@@ -1,13 +1,13 @@
 """Do a generated clip's views show one thing? A field of every other one must foretell the rest.
 
-    python -m benchmarks.consistency [--clips 50] [--redraws 1] [--truth DATASET] [--json out.json]
+    python -m benchmarks.consistency [--clips 50] [--no-redraw] [--truth DATASET] [--json out.json]
 
-The embedded model draws known names, those that `pipelines.training evaluate` draws first. A field
-is fitted to each clip's even frames and judged by the odd ones, PSNR in the alpha's box widened by
-4 pixels. DATASET is the folder of renders that the weights were trained on; the same names' renders
-are then fitted beside the clips. With `--redraws` each clip is first drawn again, so many times, by
-what a field of all its frames shows, as the chain's `--redraws` does it. `rank` is the clip's place
-as in the evaluation: a clip that agrees with itself but shows something else is no success.
+The embedded model draws known names, those that `pipelines.training evaluate` draws first, and the
+chain takes each as far as it is drawn again. A field is fitted to a clip's even frames and judged
+by the odd ones, PSNR in the alpha's box widened by 4 pixels: `drawn` is the clip as first drawn,
+`again` as the chain keeps it, `render` the same name's render out of DATASET, the folder of renders
+that the weights were trained on. `rank` is the kept clip's place as in the evaluation: a clip that
+agrees with itself but shows something else is no success.
 """
 
 import argparse
@@ -15,16 +15,17 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 
 from pipelines.english import plain_prompt
-from pipelines.generate import critic_of, stage_generator
+from pipelines.generate import generate
 from pipelines.models.catalogue import WEIGHTS_FOLDER
 from pipelines.models.embedded import EmbeddedModel
 from pipelines.models.protocol import VideoModel
-from pipelines.redraw import redraw
 from pipelines.request import GenerationRequest
+from pipelines.run_request import write_request
 from pipelines.training.evaluation import EvaluationConfig, Judge, Studio, drawn_names
 from pipelines.training.features import orbit_feature
 from pipelines.training.orbits import Orbits, network_frames, open_orbits
@@ -35,8 +36,13 @@ from threed.errors import ReconstructionError
 from threed.fit import FitConfig, fit
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit, write_orbit
 from threed.progress import finish
 from threed.render import render_views
+from threed.run_folder import RunFolder, shown_orbit
+
+FIGURES = ("drawn", "again", "render")
+LINE = "{:28s} {:>5}" + " {:>7s}" * len(FIGURES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +51,10 @@ class Row:
 
     name: str
     rank: int
-    clip: float | None
-    """PSNR of the generated clip's odd frames, dB."""
+    drawn: float | None
+    """PSNR of the odd frames of the clip as first drawn, dB."""
+    again: float | None
+    """The same of the clip as the chain keeps it."""
     render: float | None
     """The same of the true render."""
 
@@ -64,16 +72,22 @@ def held_out_psnr(orbit: OrbitVideo, config: FitConfig | None = None) -> float |
     return float(psnr_in_box(render_views(field, odd.cameras), odd).mean())
 
 
-def drawn_again(clip: OrbitVideo, name: str, model: VideoModel, redraws: int) -> OrbitVideo:
-    """Return a name's clip after so many redraws; as it is where it shows no solid thing."""
-    critic = critic_of(GenerationRequest(prompt=plain_prompt(name)), model)
-    for number in range(1, redraws + 1):
+def kept(clip: OrbitVideo, prompt: str, model: VideoModel) -> OrbitVideo:
+    """Return a prompt's clip as the chain keeps it; as it is where it shows no solid thing."""
+    request = GenerationRequest(prompt=prompt)
+    with TemporaryDirectory() as place, RunFolder.create(place) as folder:
+        write_request(request, folder)
+        with folder.stage("orbit") as temporary:
+            write_orbit(temporary, clip)
+        steps = generate(request, folder, model)
         try:
-            field = finish(fit(clip, FitConfig(), torch.Generator().manual_seed(0)))
+            while not folder.done("redraw"):
+                next(steps)
         except ReconstructionError:
             return clip
-        clip = redraw(clip, field, critic, stage_generator(0, f"redraw {number}"))
-    return clip
+        finally:
+            steps.close()
+        return read_orbit(shown_orbit(folder.path))
 
 
 def default_orbits(orbits: Orbits, names: set[str]) -> dict[str, OrbitVideo]:
@@ -97,7 +111,7 @@ def main() -> None:
     """Print a line a clip, then the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=50, help="how many names are drawn")
-    parser.add_argument("--redraws", type=int, default=0, help="how often each is drawn again")
+    parser.add_argument("--no-redraw", action="store_true", help="only the clips as first drawn")
     parser.add_argument("--truth", type=Path, help="dataset of the same names' renders")
     parser.add_argument("--model", type=Path, default=WEIGHTS_FOLDER / "embedded")
     parser.add_argument("--seed", type=int, default=0)
@@ -113,25 +127,28 @@ def main() -> None:
         orbits = open_orbits(arguments.truth, render, names=set(names))
         renders = default_orbits(orbits, set(names))
     rows: list[Row] = []
-    print(f"{'name':28s} {'rank':>5s} {'clip':>7s} {'render':>7s}")
+    print(LINE.format("name", "rank", *FIGURES))
     for name in names:
-        clip, render = studio.draw(plain_prompt(name)), renders.get(name)
-        clip = drawn_again(clip, name, model, arguments.redraws)
+        prompt, render = plain_prompt(name), renders.get(name)
+        clip = studio.draw(prompt)
+        again = None if arguments.no_redraw else kept(clip, prompt, model)
         row = Row(
             name=name,
-            rank=judge.rank(orbit_feature(frames_from_orbit(clip)), name),
-            clip=held_out_psnr(clip),
+            rank=judge.rank(orbit_feature(frames_from_orbit(again or clip)), name),
+            drawn=held_out_psnr(clip),
+            again=None if again is None else held_out_psnr(again),
             render=None if render is None else held_out_psnr(render),
         )
         rows.append(row)
-        shown = ["-" if value is None else f"{value:.2f}" for value in (row.clip, row.render)]
-        print(f"{name:28s} {row.rank:5d} {shown[0]:>7s} {shown[1]:>7s}", flush=True)
+        values = [getattr(row, figure) for figure in FIGURES]
+        shown = ["-" if value is None else f"{value:.2f}" for value in values]
+        print(LINE.format(name, row.rank, *shown), flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    for title in ("clip", "render"):
-        known = [value for row in rows if (value := getattr(row, title)) is not None]
+    for figure in FIGURES:
+        known = [value for row in rows if (value := getattr(row, figure)) is not None]
         if known:
-            print(f"median of {len(known)} {title}s: {median(known):.2f} dB")
+            print(f"{figure}: {median(known):.2f} dB, the median of {len(known)}")
     print(f"among the five nearest: {sum(row.rank <= 5 for row in rows)} of {len(rows)}")
 
 

@@ -1,61 +1,59 @@
-"""Measures what drawing a video again by what its views agree on does to it, and to the field.
+"""Measures what drawing a video again by what its views agree on does to it, and to the mesh.
 
     python -m benchmarks.redraw CORPUS [--objects 10] [--json out.json]
 
 CORPUS holds GLB files with a `captions.csv`, the ones that the embedded model was trained on. The
-model draws the orbit of an object from its name, a field is fitted, the orbit is drawn again, and
-the field is fitted anew. Frames and field are judged against the object itself, rendered from the
-same cameras, and against each other; dB in the box.
+chain makes the mesh of an object's name, once with the video as it was first drawn and once with
+the video drawn again. Frames and mesh are judged against the object itself, rendered from the same
+cameras, and frames and field against each other; dB in the box.
 """
 
 import argparse
 import json
 import statistics
 from pathlib import Path
-
-import torch
+from tempfile import TemporaryDirectory
 
 from benchmarks.distillation import Subject, draw_rows, orbit_of, subject_of
-from pipelines.generate import critic_of, stage_generator
+from pipelines.generate import generate
 from pipelines.models.catalogue import load_model
 from pipelines.models.protocol import VideoModel
-from pipelines.redraw import redraw
+from pipelines.request import GenerationRequest
 from threed.errors import ReconstructionError
 from threed.field import Field
-from threed.fit import FitConfig, fit
 from threed.metrics import psnr_in_box
 from threed.orbit import OrbitVideo
-from threed.progress import finish
+from threed.orbit_files import read_orbit
+from threed.preview import render_mesh
 from threed.render import render_views
+from threed.run_folder import RunFolder, shown_orbit
+from threed.textured_mesh import read_own_glb
 
-COLUMNS = (
-    "frames before",
-    "frames after",
-    "field before",
-    "field after",
-    "agree before",
-    "agree after",
+COLUMNS = tuple(
+    f"{what} {when}" for what in ("frames", "mesh", "agree") for when in ("before", "after")
 )
 ROW = "{:24s}" + " {:>13s}" * len(COLUMNS)
 
 
 def measure(subject: Subject, model: VideoModel) -> dict[str, float]:
     """Return an object's figures by `COLUMNS`."""
-    truth, orbit = (orbit_of(subject, source, model) for source in ("true", "generated"))
-    cameras = truth.cameras
-
-    def fitted(orbit: OrbitVideo) -> Field:
-        return finish(fit(orbit, FitConfig(), torch.Generator().manual_seed(0)))
-
-    field = fitted(orbit)
-    drawn = redraw(orbit, field, critic_of(subject.request, model), stage_generator(0, "redraw 1"))
-    figures = {}
-    for when, clip, its in (("before", orbit, field), ("after", drawn, fitted(drawn))):
-        seen = render_views(its, cameras)
-        figures[f"frames {when}"] = float(psnr_in_box(clip, truth).mean())
-        figures[f"field {when}"] = float(psnr_in_box(seen, truth).mean())
-        figures[f"agree {when}"] = float(psnr_in_box(seen, clip).mean())
+    truth, figures = orbit_of(subject, "true", model), {}
+    for when, again in (("before", False), ("after", True)):
+        request = GenerationRequest(prompt=subject.request.prompt, redraw=again)
+        with TemporaryDirectory() as place, RunFolder.create(place) as folder:
+            for _ in generate(request, folder, model):
+                pass
+            drawn = read_orbit(shown_orbit(folder.path))
+            shown = render_views(Field.load(folder.file("field.safetensors")), drawn.cameras)
+            mesh = render_mesh(read_own_glb(folder.file("mesh.glb")), truth.cameras)
+        figures[f"frames {when}"] = _mean(drawn, truth)
+        figures[f"mesh {when}"] = _mean(mesh, truth)
+        figures[f"agree {when}"] = _mean(shown, drawn)
     return figures
+
+
+def _mean(seen: OrbitVideo, truth: OrbitVideo) -> float:
+    return float(psnr_in_box(seen, truth).mean())
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -114,11 +114,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-distil", action="store_true", help="do not refine the field with the video model"
     )
     parser.add_argument(
-        "--redraws",
-        type=int,
-        default=default.redraws,
-        help="how often the video is drawn again by what its views agree on, which keeps the shape "
-        f"({default.redraws})",
+        "--redraw",
+        action=argparse.BooleanOptionalAction,
+        help="draw the video again, once there is a shape, by what its views agree on, and take "
+        "the texture from that (with the embedded model)",
     )
     parser.add_argument(
         "--attention",
@@ -150,7 +149,7 @@ def request_of(arguments: argparse.Namespace) -> GenerationRequest:
         commercial=arguments.commercial,
         video_only=arguments.video_only,
         distil=not arguments.no_distil,
-        redraws=arguments.redraws,
+        redraw=arguments.redraw,
         picture=arguments.picture and _sha256(arguments.picture),
     )
 

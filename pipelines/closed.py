@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import RequestError
 from pipelines.provenance import read_provenance
@@ -38,14 +39,22 @@ def why_closed(folder: Path) -> Closed | None:
     """Return why a run folder's video leads to no mesh; None where it does, or there is none."""
     if read_kind(folder / "orbit.npz") != "clip":
         return None
-    try:
-        told = read_provenance(folder / "orbit.mp4").made_with.get("video")
-    except RequestError:
-        told = None
-    told = told if isinstance(told, dict) else {}
+    told = video_findings(folder)
     found, camera, motion = (told.get(key) for key in ("found", "camera", "motion"))
     return Closed(
         found=found if isinstance(found, str) else UNEXPLAINED,
         camera=camera if isinstance(camera, str) else None,
         motion=motion if isinstance(motion, str) else None,
     )
+
+
+def video_findings(folder: Path) -> dict[str, Any]:
+    """Return what the model that drew a run folder's video said of it; empty where it said nothing.
+
+    The film keeps it, so that a run that goes on from there says the same of its mesh.
+    """
+    try:
+        told = read_provenance(folder / "orbit.mp4").made_with.get("video")
+    except RequestError:
+        return {}
+    return told if isinstance(told, dict) else {}

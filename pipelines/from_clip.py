@@ -10,11 +10,12 @@ from pipelines.provenance import as_comment
 from pipelines.request import CLIP_NAME, GenerationRequest
 from pipelines.run_request import check_folder, write_request
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit, write_orbit
 from threed.poses import PoseConfig
 from threed.progress import Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.report import Report
-from threed.run_folder import RunFolder, read_orbit, write_orbit
+from threed.run_folder import RunFolder
 from threed.source import SourceConfig, source_steps
 
 CLIP_SIZE = 128

@@ -1,34 +1,34 @@
 """The whole chain, from words to a textured mesh, as one generator of Progress records."""
 
 import hashlib
-import shutil
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.closed import why_closed
+from pipelines.closed import video_findings, why_closed
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
-from pipelines.models.catalogue import load_model, no_moves, no_pictures
+from pipelines.models.catalogue import load_model, no_moves, no_pictures, redraws
 from pipelines.models.limits import check_limits
 from pipelines.models.protocol import Abilities, VideoModel
 from pipelines.picture import forget_picture, keep_picture, request_picture
 from pipelines.provenance import as_comment
 from pipelines.redraw import redraw
-from pipelines.request import DRAFT_NAME, MADE_WITH, ORBITS, PICTURE_NAME, GenerationRequest
+from pipelines.request import MADE_WITH, ORBITS, PICTURE_NAME, GenerationRequest
 from pipelines.run_request import check_folder, holds_another, write_request
 from threed.distillation import Denoise, DistillationConfig
 from threed.field import Field
 from threed.fit import FitConfig
 from threed.losses import DRAWN
 from threed.orbit import OrbitVideo, display_frames
+from threed.orbit_files import read_orbit, write_orbit
 from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
 from threed.report import Report
-from threed.run_folder import STAGE_FILES, RunFolder, read_orbit, write_orbit
+from threed.run_folder import RunFolder
 
 NUM_NEAREST = 3
 DENOISE_STEPS = 4
@@ -97,24 +97,19 @@ def generate(
     else:
         words = picture_message(request.prompt, model)
     yield _video_progress(0, 1, words)
-    if not folder.done("orbit"):
-        if request.redraws:
-            orbit, early = yield from _drawn_again(request, folder, model, device, picture or place)
-        else:
-            orbit, early = yield from _sample(request, model, seen)
+    if folder.done("orbit"):
+        provenance = _with_findings(provenance, video_findings(folder.path))
+    else:
+        orbit, early = yield from _sample(request, model, seen)
         # What a large model made of the prompt, and how well its frames agree.
-        findings = None if request.redraws else getattr(model, "findings", None)
+        findings = getattr(model, "findings", None) or {}
         if drawn_as is not None:
-            findings = {**(findings or {}), "prompt": drawn_as}
-        if findings:
-            provenance = {**provenance, MADE_WITH: {**provenance[MADE_WITH], "video": findings}}
+            findings = {**findings, "prompt": drawn_as}
+        provenance = _with_findings(provenance, findings)
         with folder.stage("orbit") as temporary:
             write_orbit(temporary, orbit, as_comment(provenance))
         if early is not None:
             raise early
-    if request.redraws:
-        _keep_shape(folder)
-        shutil.rmtree(folder.file(DRAFT_NAME), ignore_errors=True)
     if request.video_only:
         return None
     _check_orbit(folder)
@@ -130,10 +125,23 @@ def generate(
         distil=request.distil and request.picture is None,
         distillation=distillation_for(model.abilities),
         provenance=provenance,
+        comment=as_comment(provenance),
     )
     generator = stage_generator(request.seed, "reconstruction")
     critic = critic_of(request, model)
-    return (yield from reconstruct(orbit, folder, settings, critic, generator))
+
+    def draw_again(orbit: OrbitVideo, field: Field) -> OrbitVideo:
+        return redraw(orbit, field, critic, stage_generator(request.seed, "redraw"))
+
+    again = draw_again if redraws(request) else None
+    return (yield from reconstruct(orbit, folder, settings, critic, generator, again))
+
+
+def _with_findings(provenance: dict[str, Any], findings: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run is made with, and what its model said of the video where it did."""
+    if not findings:
+        return provenance
+    return {**provenance, MADE_WITH: {**provenance[MADE_WITH], "video": findings}}
 
 
 def critic_of(request: GenerationRequest, model: VideoModel) -> Denoise:
@@ -224,66 +232,6 @@ def _sample(
                 return done.preview if done.so_far is None else done.so_far, early
     finally:
         steps.close()
-
-
-def _drawn_again(
-    request: GenerationRequest,
-    folder: RunFolder,
-    model: VideoModel,
-    device: torch.device | str,
-    picture: Path,
-) -> Generator[Progress, None, tuple[OrbitVideo, EarlyStop | None]]:
-    """Return the video of the same request with one redraw less, drawn again by what it shows.
-
-    That request's run, as far as its field, lies in the folder too until the video is kept; with an
-    early stop its video is returned as it is by then, and the stop.
-    """
-    before = replace(request, redraws=request.redraws - 1, video_only=False)
-    with RunFolder.create(folder.file(DRAFT_NAME)) as draft:
-        steps = generate(before, draft, model, device, overwrite=True, picture=picture)
-        try:
-            yield from _as_video(steps, draft)
-            orbit = read_orbit(draft.path).to(device)
-            yield _video_progress(0, 1, "drawing the video again, by what all its views agree on")
-            field = Field.load(draft.file("field.safetensors")).to(device)
-            chance = stage_generator(request.seed, f"redraw {request.redraws}")
-            orbit = redraw(orbit, field, critic_of(request, model), chance)
-        except EarlyStop as early:
-            if not draft.done("orbit"):
-                raise
-            return read_orbit(draft.path), early
-    try:
-        yield _video_progress(1, 1, "drew it again", _pixels(orbit))
-    except EarlyStop as early:
-        return orbit, early
-    return orbit, None
-
-
-def _as_video(
-    steps: Generator[Progress, None, Report | None], draft: RunFolder
-) -> Generator[Progress, None, None]:
-    """Pass on a draft's progress, until its field is there, as that of the video stage."""
-    try:
-        for done in steps:
-            if draft.done("field"):
-                return
-            try:
-                yield _video_progress(0, 1, f"first draft: {done.message}", done.preview)
-            except EarlyStop as early:
-                steps.throw(early)
-                raise
-    finally:
-        steps.close()
-
-
-def _keep_shape(folder: RunFolder) -> None:
-    """Take over the field by which a video was drawn again; one fitted to that is no truer."""
-    draft = RunFolder(folder.file(DRAFT_NAME))
-    if draft.done("field") and not folder.done("field"):
-        with folder.stage("field") as temporary:
-            for name in STAGE_FILES["field"]:
-                if draft.file(name).exists():
-                    shutil.copy(draft.file(name), temporary)
 
 
 def _pixels(orbit: OrbitVideo) -> np.ndarray:

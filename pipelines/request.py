@@ -23,8 +23,6 @@ CLIP_FOV_RANGE_DEG = (5.0, 120.0)
 HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 CLIP_NAME, PICTURE_NAME = "source", "picture"
 """In a run folder: the visitor's own clip or picture, whatever it was called."""
-DRAFT_NAME = ".draft"
-"""In a run folder, until its video is there: the run whose weak views are drawn again."""
 SEEN_NAME = "picture.png"
 """Beside the picture, once the run began: what was cut out of it, small."""
 MADE_WITH = "made_with"
@@ -32,7 +30,6 @@ MADE_WITH = "made_with"
 TEXTURE_SIZES = (512, 1024, 2048, 4096)
 FACES_RANGE = (1_000, 200_000)
 TRIES_RANGE = (1, 16)
-REDRAWS_RANGE = (0, 8)
 CAMERAS = (
     *("auto", "orbit", "still", "zoom-in", "zoom-out", "dolly-in", "dolly-out"),
     *("crane-up", "crane-down", "arc"),
@@ -97,9 +94,9 @@ class GenerationRequest:
     """Stop when the orbit video is made."""
     distil: bool = True
     """Refine the field with the video model before the mesh is taken from it."""
-    redraws: int = 0
-    """How often, once there is a shape, the video is drawn again by what its views agree on; the
-    shape is kept, and its texture is of the new frames."""
+    redraw: bool | None = None
+    """Draw the video again, once there is a shape, by what its views agree on, and take the texture
+    from that; None does so with a model whose videos were seen to gain."""
     clip: str | None = None
     """SHA-256 of the visitor's own clip, which takes the place of a model's video; the prompt is
     then its name. None: the model draws the video."""
@@ -141,9 +138,11 @@ class GenerationRequest:
         _check_hash("picture", self.picture)
         if self.clip is not None and self.picture is not None:
             raise RequestError("both a clip and a picture are given; only one of them can be used")
-        _check_integer("redraws", self.redraws, *REDRAWS_RANGE)
-        if self.redraws and self.clip is not None:
-            raise RequestError("a clip of one's own was filmed; no view of it can be drawn again")
+        if self.redraw is not None and not isinstance(self.redraw, bool):
+            raise RequestError(f"redraw is {self.redraw!r}; it must be true, false or null")
+        if self.redraw and self.upload_name is not None:
+            given = "a clip of one's own" if self.clip is not None else "what a picture shows"
+            raise RequestError(f"redraw is true; {given} is not drawn again")
         if self.clip_elevation_deg is not None:
             self._settle_number("clip_elevation_deg", *CLIP_ELEVATION_RANGE_DEG)
         if self.clip_fov_deg is not None:
@@ -169,8 +168,6 @@ class GenerationRequest:
             raise RequestError(f"{given}a clip of one's own was filmed, so leave it at 'auto'")
         if self.picture is not None:
             raise RequestError(f"{given}what a picture shows is drawn with the camera 'orbit'")
-        if self.redraws:
-            raise RequestError(f"{given}only the views of an 'orbit' can be drawn again")
         if self.video_only is False:
             raise RequestError(
                 f"{given}a mesh needs the 'orbit'; choose that, or ask for the video only"
@@ -211,6 +208,8 @@ class GenerationRequest:
         if not isinstance(values, dict):
             raise RequestError(f"the request is a JSON {type(values).__name__}, not an object")
         values.pop(MADE_WITH, None)
+        # What earlier versions counted; a run of theirs lies there finished as it was.
+        values.pop("redraws", None)
         known = {field.name for field in dataclasses.fields(GenerationRequest)}
         if unknown := sorted(values.keys() - known):
             raise RequestError(

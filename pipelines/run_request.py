@@ -15,6 +15,7 @@ from threed.run_folder import RunFolder
 
 DECIDED_BY_STAGE = {
     "distil": "field",
+    "redraw": "mesh",
     "max_faces": "mesh",
     "texture_size": "mesh",
     "max_mb": "mesh",

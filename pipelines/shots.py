@@ -46,9 +46,7 @@ def plan_shot(request: GenerationRequest, moves: bool) -> Shot:
     # The words beside a clip or a picture may be no more than a file's name.
     told = moves and request.upload_name is None
     motion, thing = (find_motion(request.prompt) if told else None) or (None, request.prompt)
-    # What is drawn again had a mesh before.
-    free = request.video_only and not request.redraws
     camera = request.camera
     if camera == "auto":
-        camera = "still" if free and motion is not None else "orbit"
+        camera = "still" if request.video_only and motion is not None else "orbit"
     return Shot(camera=camera, motion=None if camera == "orbit" else motion, thing=thing)

@@ -102,9 +102,9 @@ def run(arguments: argparse.Namespace) -> None:
 
         from threed.fit import FitConfig
         from threed.memory import check_reconstruction, machine_bytes
+        from threed.orbit_files import read_orbit
         from threed.progress_bar import draw
         from threed.reconstruct import ReconstructionSettings, reconstruct
-        from threed.run_folder import read_orbit
         from threed.video_io import MAX_FRAMES
 
         try:
@@ -228,10 +228,10 @@ def _write_source(
     arguments: argparse.Namespace, asked: dict[str, Any], folder: RunFolder
 ) -> "threed.upright.Up":
     """Read the source, write the first two stages and return the orbit's axis that is up."""
+    from threed.orbit_files import write_orbit
     from threed.placement import turned_up
     from threed.poses import PoseConfig
     from threed.progress_bar import draw
-    from threed.run_folder import write_orbit
     from threed.source import SourceConfig, source_steps
 
     poses = PoseConfig(elevation_deg=arguments.elevation_deg, fov_deg=arguments.fov_deg)

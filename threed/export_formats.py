@@ -18,8 +18,9 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from threed.glb import up_of
+from threed.orbit_files import ORBIT_FPS
 from threed.orbit_kind import read_kind
-from threed.run_folder import ORBIT_FPS, RunFolder
+from threed.run_folder import RunFolder, shown_orbit
 from threed.textured_mesh import TexturedMesh, read_own_glb
 from threed.upright import upright
 from threed.usdz import usdz_bytes
@@ -110,6 +111,7 @@ def vertex_colours(mesh: TexturedMesh) -> np.ndarray:
 
 def dataset_bytes(folder: Path) -> bytes:
     """Return a zip of transforms.json and images/, which nerfstudio opens as it is."""
+    folder = shown_orbit(folder)
     names = [
         "transforms.json",
         *(f"images/{path.name}" for path in sorted((folder / "images").iterdir())),
@@ -148,7 +150,8 @@ def turntable_frames(folder: Path) -> tuple[list[Image.Image], int]:
         with Image.open(folder / "preview.webp", formats=("WEBP",)) as image:
             frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
     else:
-        frames = [picture_over_white(path) for path in sorted((folder / "images").iterdir())]
+        images = sorted((shown_orbit(folder) / "images").iterdir())
+        frames = [picture_over_white(path) for path in images]
     return frames, max(20, round(3000 / len(frames)))
 
 
@@ -232,6 +235,12 @@ FORMATS: tuple[Format, ...] = (
         name="mp4",
         stage="orbit",
         suffix=".mp4",
+        make=lambda folder: (shown_orbit(folder) / "orbit.mp4").read_bytes(),
+    ),
+    Format(
+        name="first-mp4",
+        stage="redraw",
+        suffix="-first.mp4",
         make=lambda folder: (folder / "orbit.mp4").read_bytes(),
     ),
     Format(name="gif", stage="orbit", suffix=".gif", make=gif_bytes),

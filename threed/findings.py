@@ -20,11 +20,21 @@ from threed.textured_mesh import TexturedMesh, read_own_glb
 from threed.upright import Up
 
 
-def find(orbit: OrbitVideo, fitted: Field, glb: Path, up: Up) -> Report:
-    """Return the findings on a field and on the mesh as it stands in the file, without times."""
+def find(orbit: OrbitVideo, drawn: OrbitVideo, fitted: Field, glb: Path, up: Up) -> Report:
+    """Return the findings on a field and on the mesh as it stands in the file, without times.
+
+    Args:
+        orbit: To which the field was fitted.
+        drawn: Of which the texture is: the same, or drawn again from the same cameras.
+        fitted: The field.
+        glb: The mesh's file.
+        up: Which axis of the mesh is up.
+    """
     mesh = read_own_glb(glb)
-    psnr = psnr_in_box(render_views(fitted, orbit.cameras), orbit).tolist()
-    mesh_psnr = psnr_in_box(render_mesh(mesh, orbit.cameras), orbit)
+    shown = render_views(fitted, orbit.cameras)
+    psnr = psnr_in_box(shown, orbit).tolist()
+    redrawn = None if drawn is orbit else round(float(psnr_in_box(shown, drawn).mean()), 2)
+    mesh_psnr = psnr_in_box(render_mesh(mesh, orbit.cameras), drawn)
     watertight, light_baked = is_closed(mesh), orbit.normals is None
     centre = 0.5 * (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0))
     sides = seen_sides(orbit.cameras, centre, up)
@@ -42,10 +52,18 @@ def find(orbit: OrbitVideo, fitted: Field, glb: Path, up: Up) -> Report:
         glb_bytes=glb.stat().st_size,
         light_baked=light_baked,
         seconds={},
-        verdict=verdict(psnr, sides, watertight=watertight, light_baked=light_baked, given_up=lost),
+        verdict=verdict(
+            psnr,
+            sides,
+            watertight=watertight,
+            light_baked=light_baked,
+            given_up=lost,
+            redrawn_psnr=redrawn,
+        ),
         sides=sides,
         texture_kind=kind,
         budget=budget,
+        redrawn_psnr=redrawn,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 Result = TypeVar("Result")
-Stage = Literal["video", "field", "distillation", "mesh", "texture", "report"]
+Stage = Literal["video", "field", "distillation", "redraw", "mesh", "texture", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in the order in which they run; a chain may leave some out."""
 

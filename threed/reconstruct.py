@@ -1,7 +1,7 @@
-"""The 3D stage's chain: orbit video, field, distillation, mesh, texture, report."""
+"""The 3D stage's chain: orbit video, field, distillation, redraw, mesh, texture, report."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,12 +15,13 @@ from threed.file_size import check_megabytes
 from threed.findings import compare_view, find
 from threed.fit import FitConfig, FitStep, fit
 from threed.mesh import MIN_FACES, MeshConfig, extract_mesh, resolution_for
-from threed.orbit import OrbitVideo
+from threed.orbit import OrbitVideo, display_frames
+from threed.orbit_files import read_orbit, write_orbit
 from threed.preview import turntable, write_webp
 from threed.progress import Progress, Result, Stage
 from threed.report import Report
 from threed.report_picture import png_of, report_sheet
-from threed.run_folder import RunFolder
+from threed.run_folder import REDRAWN_NAME, RunFolder
 from threed.size_budget import glb_within, unwrap_within
 from threed.texture import bake
 from threed.textured_mesh import read_own_glb
@@ -29,6 +30,9 @@ TEXTURE_RANGE = (128, 8192)
 TAUGHT_NAME = "taught.safetensors"
 # Steps that bring nothing to see are passed on this often, in seconds.
 PULSE = 0.5
+
+Redraw = Callable[[OrbitVideo, Field], OrbitVideo]
+"""Draws an orbit again by what the field that was fitted to it shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,8 @@ class ReconstructionSettings:
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     provenance: dict[str, object] = field(default_factory=dict)
     """JSON values for the GLB's `asset.extras`, such as prompt and seed."""
+    comment: str = ""
+    """Of the film of a video that is drawn again."""
 
     def __post_init__(self) -> None:
         if self.max_faces < MIN_FACES:
@@ -65,15 +71,19 @@ def reconstruct(
     settings: ReconstructionSettings,
     denoise: Denoise | None,
     generator: torch.Generator,
+    redraw: Redraw | None = None,
 ) -> Generator[Progress, None, Report]:
     """Yield progress about every second and return the report; finished stages are not run again.
 
     Args:
         orbit: The views; the field is fitted on their device.
-        folder: Receives field.safetensors, mesh.glb, preview.webp and the report.
+        folder: Receives field.safetensors, the redrawn video, mesh.glb, preview.webp and the
+            report.
         settings: Sizes and the parts' own settings.
         denoise: The video model as a critic (see `threed.distillation`); None leaves that out.
         generator: All chance of the fit and the distillation.
+        redraw: Draws the video again once there is a shape, whose texture is then of the new
+            frames; None leaves the video as it is.
 
     Raises:
         RequestError: The video is a clip, not an orbit.
@@ -88,11 +98,13 @@ def reconstruct(
         return Report.from_json(folder.file("report.json").read_text("utf-8"))
     seconds: dict[str, float] = {}
     fitted, taught = yield from _field(orbit, folder, settings, denoise, generator, seconds)
-    yield from _mesh(orbit, fitted, taught, folder, settings, seconds)
+    drawn = yield from _redrawn(orbit, fitted, folder, settings, redraw, seconds)
+    yield from _mesh(drawn, fitted, taught, folder, settings, seconds)
     yield _progress("report", 0, 1, "comparing the views with the mesh")
     with _timed("report", seconds):
         mesh = read_own_glb(folder.file("mesh.glb"))
-        report = find(orbit, fitted, folder.file("mesh.glb"), settings.fit.up)
+        # By the first drawing: what is drawn by the field's pictures agrees with it everywhere.
+        report = find(orbit, drawn, fitted, folder.file("mesh.glb"), settings.fit.up)
         worst, best = (
             compare_view(orbit, mesh, view)
             for view in (report.worst_view, report.psnr.index(max(report.psnr)))
@@ -178,6 +190,32 @@ def _passed_on(
             yield _progress(stage, step.step, step.num_steps, message, preview)
     finally:
         steps.close()
+
+
+def _redrawn(
+    orbit: OrbitVideo,
+    fitted: Field,
+    folder: RunFolder,
+    settings: ReconstructionSettings,
+    redraw: Redraw | None,
+    seconds: dict[str, float],
+) -> Generator[Progress, None, OrbitVideo]:
+    """Return the orbit of which the texture is: drawn again, where there is one who draws."""
+    if redraw is None:
+        if not folder.done("mesh"):
+            # Of an attempt with other settings.
+            folder.discard("redraw")
+        return orbit
+    if not folder.done("redraw"):
+        yield _progress("redraw", 0, 1, "drawing the video again, by what all its views agree on")
+        with _timed("redraw", seconds), folder.stage("redraw") as temporary:
+            drawn = redraw(orbit, fitted)
+            (temporary / REDRAWN_NAME).mkdir()
+            write_orbit(temporary / REDRAWN_NAME, drawn, settings.comment)
+        frames = display_frames(drawn.to("cpu")).mul(255).round().byte().numpy()
+        yield _progress("redraw", 1, 1, "drew the video again", frames)
+    # Read back even when it is at hand, as an interrupted run would: it is rounded to eight bits.
+    return read_orbit(folder.file(REDRAWN_NAME)).to(orbit.albedo.device)
 
 
 def _mesh(

@@ -41,7 +41,8 @@ class Report:
     """The findings on one run, as they stand in report.json."""
 
     psnr: list[float]
-    """Agreement of each frame with the field inside the object's box, dB (`threed.metrics`)."""
+    """Agreement of each frame with the field inside the object's box, dB (`threed.metrics`); of a
+    video that was drawn again, the first drawing's."""
     mean_psnr: float
     """Mean of the views' agreement, dB."""
     worst_view: int
@@ -68,6 +69,9 @@ class Report:
     """What the texture is kept as: PNG, JPEG or WebP."""
     budget: SizeBudget | None = None
     """The limit of the file's size, and what the mesh would have been without; None: no limit."""
+    redrawn_psnr: float | None = None
+    """Mean agreement of the frames with the field once they were drawn again, dB; None: they were
+    not."""
 
     def weak(self) -> list[WeakViews]:
         """Return the parts of the turn that disagree with the rest, the worst first."""
@@ -123,6 +127,7 @@ def verdict(
     watertight: bool,
     light_baked: bool,
     given_up: str = "",
+    redrawn_psnr: float | None = None,
 ) -> str:
     """Return what a user should know, in plain sentences, good or bad."""
     level = mean(psnr)
@@ -144,6 +149,10 @@ def verdict(
             "better."
         )
     sentences = [words, *(f"{name[0].upper()}{name[1:]}." for name in named)]
+    if redrawn_psnr is not None:
+        sentences.append(
+            f"The video was drawn again by what its views agree on ({redrawn_psnr:.1f} dB now)."
+        )
     sentences.append("The mesh is closed." if watertight else "The mesh is not closed.")
     if light_baked:
         sentences.append("The light of the video is part of the colours.")

@@ -32,6 +32,7 @@ from threed.feature_poses import (
 from threed.first_guess import REFINED_SIDE
 from threed.matte import check_one_object
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit
 from threed.patience import awaited
 from threed.picture_folder import pictures_in, read_pictures
 from threed.poses import (
@@ -44,7 +45,6 @@ from threed.poses import (
 )
 from threed.progress import Progress, finish, told
 from threed.resample import Lens, frame_size, object_extent, resample
-from threed.run_folder import read_orbit
 from threed.turns import check_count
 from threed.upright import Up
 from threed.video_io import read_clip

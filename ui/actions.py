@@ -12,7 +12,6 @@ from ui.desk import Desk
 from ui.gallery import PAGE_SIZE
 from ui.mesh_settings import mesh_changes
 from ui.panel import Visit
-from ui.redraws import redraw
 from ui.tongues import language_of
 
 CANCEL_WAIT_SECONDS = 1.9
@@ -59,8 +58,6 @@ def _change(
     key = visit.key
     if name == "build":
         desk.build(job_id, key, **mesh_changes(values))
-    elif name == "redraw":
-        visit.chosen, visit.shared = redraw(desk, job_id, key), None
     elif name == "resume":
         desk.resume(job_id, key)
     elif name == "stop":

@@ -24,7 +24,7 @@ def add_api(desk: Desk) -> None:
     endpoints = Endpoints(desk)
     for function in (
         *(endpoints.submit, endpoints.status, endpoints.cancel, endpoints.stop),
-        *(endpoints.resume, endpoints.build_3d, endpoints.redraw),
+        *(endpoints.resume, endpoints.build_3d),
         *(endpoints.share, endpoints.rename, endpoints.delete, endpoints.jobs, endpoints.models),
     ):
         gr.api(_in_words(function), api_name=function.__name__, **OPEN)

@@ -8,7 +8,7 @@ from pipelines.request import CAMERAS
 from threed.run_folder import RunFolder
 from ui.tongues import Language, say
 
-MESH_SETTINGS = frozenset(("distil", "texture_size", "max_faces", "max_mb"))
+MESH_SETTINGS = frozenset(("distil", "redraw", "texture_size", "max_faces", "max_mb"))
 """What may still be chosen once the video is there."""
 
 

@@ -17,7 +17,7 @@ from pipelines.request import (
     GenerationRequest,
 )
 from ui.clips import ClipForm, build_clip_form, clip_request
-from ui.mesh_settings import build_mesh_settings
+from ui.mesh_settings import build_mesh_settings, redraw_of
 from ui.own_picture import ROLL_DICE, PictureForm, build_picture_form
 from ui.tongues import label
 from ui.uploads import PICTURE_TITLE, file_title
@@ -186,6 +186,7 @@ def read_requests(
     max_faces: Any,
     max_mb: Any,
     distil: Any,
+    redraw: Any,
 ) -> list[GenerationRequest]:
     """Return the requests that the form's values amount to: each line of the prompt is a thing, and
     each variation a seed, counting up from the one given.
@@ -218,6 +219,7 @@ def read_requests(
             guidance_scale=_float(guidance_scale or None),
             max_mb=_float(max_mb or None),
             distil=distil,
+            redraw=redraw_of(redraw),
             video_only=not straight,
             **{name: value for name, value in given.items() if value is not None},
         )
@@ -286,7 +288,8 @@ def form_values(request: GenerationRequest) -> list[Any]:
         *(request.prompt, request.seed, "1", not request.video_only),
         *(request.model, request.num_frames, request.num_steps or 0, request.guidance_scale or 0),
         *(request.elevation_deg, request.camera),
-        *(request.texture_size, request.max_faces, request.max_mb or 0, request.distil),
+        *(request.texture_size, request.max_faces, request.max_mb or 0),
+        *(request.distil, request.redraw is not False),
     ]
 
 

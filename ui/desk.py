@@ -26,7 +26,7 @@ from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.models.catalogue import check_request
 from pipelines.request import GenerationRequest
 from threed.memory import machine_bytes
-from threed.run_folder import RunFolder
+from threed.run_folder import RunFolder, shown_orbit
 from ui.building import check_build
 from ui.callers import calling
 from ui.copies import Copies, file_stem
@@ -153,8 +153,8 @@ class Desk:
         Args:
             job_id: A job that has a video and is not live.
             session: The visitor's key.
-            changes: Settings of the 3D stage that differ from the job's request: `distil`,
-                `texture_size`, `max_faces`, `max_mb`.
+            changes: Settings of the 3D stage that differ from the job's request
+                (`ui.building.MESH_SETTINGS`).
 
         Raises:
             RequestError: `check_build` refuses it, or the queue is full.
@@ -314,8 +314,9 @@ class Desk:
         copies = {}
         for name, stage in DOWNLOADS.items():
             if folder.done(stage):
+                place = shown_orbit(folder.path) if stage == "orbit" else folder.path
                 try:
-                    copies[name] = self._copies.copy(job, folder.file(name))
+                    copies[name] = self._copies.copy(job, place / name)
                 except OSError as error:
                     logger.warning("a result could not be served: %s", error.strerror)
         return copies

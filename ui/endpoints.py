@@ -9,7 +9,7 @@ from pipelines.models.catalogue import MODELS
 from pipelines.request import GenerationRequest
 from ui.answers import DEFAULT, extent, real, session_of, standing_of
 from ui.desk import Desk
-from ui.redraws import redraw
+from ui.mesh_settings import redraw_of
 
 
 class Endpoints:
@@ -35,6 +35,7 @@ class Endpoints:
         key: str = "",
         max_mb: float = 0.0,
         camera: str = DEFAULT.camera,
+        redraw: bool = True,
     ) -> dict:
         """Hand in a job that makes an orbit video, and from it a textured 3D mesh, of one object.
 
@@ -60,6 +61,8 @@ class Endpoints:
                 thing that moves, as in "a spinning coin", still), orbit, or, with video_only and a
                 model that `models` lists with `moves`: still, zoom-in, zoom-out, dolly-in,
                 dolly-out, crane-up, crane-down or arc.
+            redraw: Draw the video again, once there is a mesh, by what its views agree on, with a
+                model whose videos gain by that.
         """
         request = GenerationRequest(
             prompt=prompt,
@@ -74,6 +77,7 @@ class Endpoints:
             max_faces=max_faces,
             video_only=video_only,
             distil=distil,
+            redraw=redraw_of(redraw),
             max_mb=real(max_mb) or None,
             camera=camera,
         )
@@ -127,6 +131,7 @@ class Endpoints:
         max_faces: int = DEFAULT.max_faces,
         distil: bool = DEFAULT.distil,
         max_mb: float = 0.0,
+        redraw: bool = True,
     ) -> dict:
         """Make the mesh of a job that was handed in with video_only and is done.
 
@@ -137,22 +142,13 @@ class Endpoints:
             max_faces: The mesh has at most so many triangles.
             distil: Refine the 3D field with the video model, which takes longer.
             max_mb: Megabytes that the mesh's file may have; 0 is no limit.
+            redraw: Draw the video again by what its views agree on, with a model whose videos gain
+                by that.
         """
         limits = {"texture_size": texture_size, "max_faces": max_faces}
-        self.desk.build(job, key, distil=distil, max_mb=real(max_mb) or None, **limits)
+        refined = {"distil": distil, "redraw": redraw_of(redraw)}
+        self.desk.build(job, key, **refined, max_mb=real(max_mb) or None, **limits)
         return standing_of(self.desk, job, key)
-
-    def redraw(self, job: str, key: str) -> dict:
-        """Draw a finished mesh's video again, by what all its views agree on.
-
-        A new job, whose mesh has the same shape and the new frames' texture; the old one stays as
-        it is.
-
-        Args:
-            job: The job's id.
-            key: The key that it was handed in with.
-        """
-        return standing_of(self.desk, redraw(self.desk, job, key), key)
 
     def result(self, job: str, key: str) -> tuple[dict, list[str]]:
         """Return a job's standing with its report, and its files that are ready.
@@ -173,8 +169,9 @@ class Endpoints:
         Args:
             job: The job's id.
             key: The key that it was handed in with.
-            format: One of glb, obj, ply, stl, usdz, mp4, gif, webp, report (the report as a
-                picture) and dataset (an orbit's frames with their cameras, for nerfstudio).
+            format: One of glb, obj, ply, stl, usdz, mp4, first-mp4 (the video as it was first
+                drawn), gif, webp, report (the report as a picture) and dataset (an orbit's frames
+                with their cameras, for nerfstudio).
         """
         path = self.desk.export(job, key, format)
         return {"job": job, "format": format, "state": "ready" if path else "pending"}, path

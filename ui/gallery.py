@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.jobs.records import Job
 from pipelines.request import SEEN_NAME
-from threed.run_folder import RunFolder
+from threed.run_folder import RunFolder, shown_orbit
 from ui.pictures import film_start, thumbnail
 from ui.tongues import Language, say
 from ui.words import button
@@ -39,7 +39,7 @@ def gallery_html(
 def _card(job: Job, folder: Path, shown: bool, language: Language) -> str:
     title = html.escape(job.title)
     look = html.escape(say(language, "look", title=job.title))
-    picture = film_start(folder / "orbit.mp4", THUMB)
+    picture = film_start(shown_orbit(folder) / "orbit.mp4", THUMB)
     if job.request.picture is not None:
         # What it was made of, in the corner of what was made or, until then, instead.
         picture += thumbnail(folder / SEEN_NAME, INSET if picture else THUMB)

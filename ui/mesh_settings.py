@@ -8,7 +8,7 @@ import gradio as gr
 from pipelines.request import FACES_RANGE, TEXTURE_SIZES
 from ui.tongues import label
 
-NUM_FIELDS = 4
+NUM_FIELDS = 5
 
 
 def build_mesh_settings() -> tuple[gr.components.Component, ...]:
@@ -33,12 +33,18 @@ def build_mesh_settings() -> tuple[gr.components.Component, ...]:
             0, label=label("max_mb"), info=label("no_limit"), step=0.1, min_width=110
         )
     distil = gr.Checkbox(True, label=label("distil"))
-    return texture_size, max_faces, max_mb, distil
+    redraw = gr.Checkbox(True, label=label("redraw"))
+    return texture_size, max_faces, max_mb, distil, redraw
 
 
 def mesh_changes(values: Sequence[Any]) -> dict[str, Any]:
     """Return the settings of the 3D stage that the form's values hold; an emptied one is absent."""
-    texture_size, max_faces, max_mb, distil = values[-NUM_FIELDS:]
+    texture_size, max_faces, max_mb, distil, redraw = values[-NUM_FIELDS:]
     changes = {"texture_size": texture_size, "max_faces": max_faces, "distil": bool(distil)}
     present = {name: value for name, value in changes.items() if value is not None}
-    return {**present, "max_mb": max_mb or None}
+    return {**present, "redraw": redraw_of(redraw), "max_mb": max_mb or None}
+
+
+def redraw_of(ticked: Any) -> Any:
+    """Return a request's `redraw`: where it is ticked, or emptied, the model's own."""
+    return None if ticked is True else ticked

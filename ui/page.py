@@ -50,7 +50,7 @@ ARRIVAL = """(session, arrival) => [session, JSON.stringify({
 # The presses within the page's own HTML go through this element (`assets/script/studio.js`).
 BOARD = "window.latheSend = (pressed) => trigger('act', pressed);"
 SHOW_PANEL = "(...values) => { window.latheShow?.(); return values; }"
-NUM_FORM_FIELDS = 14
+NUM_FORM_FIELDS = 15
 
 
 @dataclass(frozen=True, kw_only=True)

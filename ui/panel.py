@@ -19,7 +19,6 @@ from ui.downloads import downloads_html
 from ui.gallery import PAGE_SIZE, gallery_html
 from ui.live import latest_stage
 from ui.progress import known_html, seen_html, status_html
-from ui.redraws import redraw_button
 from ui.report import report_html
 from ui.steps import empty_steps, film_html, mesh_html, variations_html
 from ui.tongues import Language, say
@@ -191,8 +190,7 @@ def _job_values(
     tiles = [(other, *_film(desk, other)) for other in batch]
     text = desk.report_text(job)
     found = None if text is None else Report.from_json(text)
-    mend = redraw_button(job, measured, language) if found and mine else ""
-    report = report_html(found, folder, language, mend)
+    report = report_html(found, folder, language)
     values = [
         _html(status),
         _html(variations_html(tiles, job.id, language)),

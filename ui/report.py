@@ -14,27 +14,18 @@ from ui.words import listing, measured, megabytes
 THUMB, STRIP, TEXTURE = 64, 384, 128
 
 
-def report_html(
-    report: Report | None, folder: Path, language: Language = "en", mend: str = ""
-) -> str:
-    """Return a report with its run's pictures; nothing for None.
-
-    Args:
-        report: The findings.
-        folder: The run's.
-        language: The visitor's.
-        mend: HTML of what can be done about views that disagree.
-    """
+def report_html(report: Report | None, folder: Path, language: Language = "en") -> str:
+    """Return the report on the run in a folder, with its pictures; nothing for None."""
     if report is None:
         return ""
     worst, best = report.worst_view, report.psnr.index(max(report.psnr))
     return (
         f'<section class="section"><h3>{say(language, "report")}</h3>'
         f'<p class="verdict">{html.escape(verdict_words(report, language))}</p>'
-        f"{mend}{_views_chart(report, folder, language)}"
+        f"{_views_chart(report, folder, language)}"
         '<div class="pairs">'
-        f"{_strip(folder, worst, 'worst_view', language)}"
-        f"{_strip(folder, best, 'best_view', language)}"
+        f"{_strip(folder, worst, 'worst_view', _first(report, language), language)}"
+        f"{_strip(folder, best, 'best_view', _first(report, language), language)}"
         f"{_texture(folder, language)}</div>"
         f"{_times(report, language)}{_facts(report, language)}</section>"
     )
@@ -47,6 +38,8 @@ def verdict_words(report: Report, language: Language) -> str:
     good, rough = report.mean_psnr >= GOOD_PSNR, report.mean_psnr >= POOR_PSNR
     words = say(language, "verdict_good" if good else "verdict_rough" if rough else "verdict_poor")
     words += "".join(_weak_words(run, language) for run in report.weak()[:MAX_NAMED])
+    if report.redrawn_psnr is not None:
+        words += say(language, "redrawn", psnr=f"{report.redrawn_psnr:.1f}")
     if report.budget is not None:
         size = megabytes(round(report.budget.max_mb * BYTES_A_MB))
         words += say(language, "held_within", size=size)
@@ -73,18 +66,24 @@ def _views_chart(report: Report, folder: Path, language: Language) -> str:
             f'<li class="{grade(psnr)}{mark}" title="{says}"><span class="unseen">{says}</span>'
             f'<i style="height:{height:.0f}%"></i>{picture}</li>'
         )
-    title = html.escape(say(language, "views_chart"))
+    title = html.escape(say(language, "views_chart") + _first(report, language))
     return (
         f'<figure class="chart"><figcaption>{title}</figcaption><ol>{"".join(bars)}</ol></figure>'
     )
 
 
-def _strip(folder: Path, view: int, key: str, language: Language) -> str:
+def _first(report: Report, language: Language) -> str:
+    """Return which video the views are of, where there are two; nothing where there is one."""
+    return "" if report.redrawn_psnr is None else say(language, "first_drawn")
+
+
+def _strip(folder: Path, view: int, key: str, first: str, language: Language) -> str:
     """Return one view as it was filmed, the mesh from the same camera, and their difference."""
     strip = thumbnail(folder / f"{key}.png", STRIP)
     if not strip:
         return ""
-    parts = (say(language, part) for part in ("filmed", "built", "difference"))
+    filmed = say(language, "filmed") + first
+    parts = (filmed, *(say(language, part) for part in ("built", "difference")))
     return (
         f'<figure class="pair strip"><div>{strip}</div><figcaption>'
         f"{html.escape(say(language, key, number=view + 1))}: {', '.join(parts)}"

@@ -12,16 +12,9 @@ document.addEventListener("click", (event) => {
   // What cannot be taken back is asked for twice.
   if (sure && button.dataset.asked !== "yes") return askAgain(button, sure);
   if (act === "cancel" || act === "stop" || act === "build") button.disabled = true;
-  if (act === "redraw") pause(button);
   send({ act, job });
-  if (act === "choose" || act === "redraw" || act === "again") toTop(act === "again" ? "form" : "panel");
+  if (act === "choose" || act === "again") toTop(act === "again" ? "form" : "panel");
 });
-
-// A second press would ask for a second job; where the first was refused it may be tried anew.
-function pause(button) {
-  button.disabled = true;
-  setTimeout(() => (button.disabled = false), 4000);
-}
 
 function askAgain(button, question) {
   const text = button.textContent;

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from pipelines.jobs.records import Job
+from pipelines.models.catalogue import redraws
 from pipelines.request import GenerationRequest
 from threed.progress import STAGES, Stage
 
@@ -11,6 +12,7 @@ TYPICAL_SECONDS: dict[Stage, float] = {
     "video": 5.0,
     "field": 15.0,
     "distillation": 6.0,
+    "redraw": 2.6,
     "mesh": 1.0,
     "texture": 2.4,
     "report": 1.5,
@@ -43,24 +45,21 @@ def requested_stages(request: GenerationRequest) -> tuple[Stage, ...]:
     # No model draws a clip of somebody's own, so none refines it; and views that a picture does
     # not show would be refined by words that may be no more than a file's name.
     distil = request.distil and request.upload_name is None
-    # A video that is drawn again keeps the shape by which it is.
-    shaped = ("field", "distillation") if request.redraws else () if distil else ("distillation",)
-    return tuple(stage for stage in STAGES if stage not in shaped)
+    left_out = {"distillation": not distil, "redraw": not redraws(request)}
+    return tuple(stage for stage in STAGES if not left_out.get(stage, False))
 
 
 def relative_work(request: GenerationRequest) -> dict[Stage, float]:
     """Return what each stage of a request costs, in such stages with the usual settings."""
     frames = request.num_frames / USUAL_FRAMES
     steps = (request.num_steps or USUAL_STEPS) / USUAL_STEPS
-    if request.redraws:
-        # Half a denoising of a video that is there already; seldom is it not.
-        steps = 0.5
     texels = (request.texture_size / USUAL_TEXTURE) ** 2
     filmed = FILMED if request.clip is not None else {}
     return {
         "video": filmed.get("video", 0.2 + 0.8 * frames * steps),
         "field": filmed.get("field", 1.0),
         "distillation": 0.5 + 0.5 * frames,
+        "redraw": 0.2 + 0.8 * frames,
         "mesh": 0.4 + 0.6 * request.max_faces / USUAL_FACES,
         "texture": 0.5 + 0.5 * texels,
         "report": 1.0,

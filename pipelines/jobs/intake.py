@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.errors import RequestError
 from pipelines.jobs.database import Database
 from pipelines.jobs.records import Job, KnownThings, QueueLimits
-from pipelines.request import DRAFT_NAME, GenerationRequest
+from pipelines.request import GenerationRequest
 from threed.progress import Stage
 
 SESSION_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -46,8 +46,7 @@ class Intake(Database):
         Args:
             request: What to make.
             session: The visitor's key.
-            source: What the request works on, which is copied: a file, or the run folder whose
-                weak views it draws again.
+            source: A file that the request works on; it is copied.
             caller: Stands for the address that it came from; None where nobody knows.
 
         Raises:
@@ -108,11 +107,12 @@ class Intake(Database):
                         *(request.prompt, request.prompt.casefold(), caller),
                     ),
                 )
-            if copied is not None:
+            upload = requests[0].upload_name
+            if copied is not None and upload is not None:
                 # Within the transaction: no job is ever queued without its file.
                 source, folder = copied
                 folder.mkdir(parents=True)
-                _provide(requests[0], source, folder)
+                shutil.copyfile(source, folder / upload)
 
     def _admit(
         self,
@@ -291,16 +291,6 @@ class Intake(Database):
     def folder(self, job: Job) -> Path:
         """Return where a job's results lie: a random folder within its session's own."""
         return self.root / "sessions" / job.session / job.id
-
-
-def _provide(request: GenerationRequest, source: Path, folder: Path) -> None:
-    """Copy into a job's folder what its request works on."""
-    upload = request.upload_name
-    if source.is_dir():
-        shutil.copytree(source, folder / DRAFT_NAME)
-        source = source / (upload or "")
-    if upload is not None:
-        shutil.copyfile(source, folder / upload)
 
 
 def _job(row: sqlite3.Row, previews: dict[Stage, int], spent: dict[Stage, float]) -> Job:

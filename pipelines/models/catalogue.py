@@ -23,11 +23,12 @@ __all__ = [
     "load_model",
     "no_moves",
     "no_pictures",
+    "redraws",
 ]
 
 ModelCard = EmbeddedCard | LargeModelCard
 """What there is to know of a video model before it is loaded: name, title, licence, description,
-sizes and max_frames, num_parameters(), runnable() and check(request)."""
+sizes and max_frames, redraws, num_parameters(), runnable() and check(request)."""
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "models"
 
@@ -91,6 +92,19 @@ def no_moves(request: GenerationRequest) -> RequestError:
         f"camera is {request.camera!r}; the model {request.model!r} follows the orbit's alone; "
         f"{instead}"
     )
+
+
+def redraws(request: GenerationRequest) -> bool:
+    """Return whether a request's video is drawn again once there is a shape."""
+    if request.video_only or request.upload_name is not None:
+        return False
+    if request.redraw is not None:
+        return request.redraw
+    try:
+        return find_card(request.model).redraws
+    except RequestError:
+        # A model that is handed in by name only, as tests and other programs may.
+        return False
 
 
 def load_model(

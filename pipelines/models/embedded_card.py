@@ -35,6 +35,11 @@ class EmbeddedCard:
     folder: Path
     """Holds the weights and their checksums."""
 
+    @property
+    def redraws(self) -> bool:
+        """Whether its videos are drawn again where a request does not say: they become truer."""
+        return True
+
     def runnable(self) -> bool:
         """Return whether every file of the weights is here; a look, without reading them."""
         try:

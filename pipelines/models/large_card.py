@@ -142,6 +142,11 @@ class LargeModelCard:
         """Whether it is asked for more than turns about an object that stands still; none is."""
         return False
 
+    @property
+    def redraws(self) -> bool:
+        """Whether its videos are drawn again where a request does not say: nobody measured that."""
+        return False
+
     def num_parameters(self) -> int:
         """Return how many numbers all its networks hold, about."""
         return round(sum(part.parameters for part in self.parts))

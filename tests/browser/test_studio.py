@@ -83,7 +83,7 @@ def test_two_steps_four_variations_and_every_format(
     page.wait_for_selector("#mesh-step .turning")
     page.wait_for_selector("#report .chart")
     page.wait_for_selector(".download[data-format=dataset]")
-    assert page.locator(".download").count() == 9
+    assert page.locator(".download").count() == 10
     for name, start in (("glb", b"glTF"), ("usdz", b"PK"), ("gif", b"GIF89a")):
         with page.expect_download() as download:
             page.click(f".download[data-format={name}]")

@@ -14,9 +14,10 @@ from pipelines.jobs.worker import run_job
 from pipelines.provenance import read_provenance
 from pipelines.request import GenerationRequest
 from tests.threed.test_source import write_turntable
+from threed.orbit_files import read_orbit
 from threed.progress import Progress
 from threed.report import Report
-from threed.run_folder import RunFolder, read_orbit
+from threed.run_folder import RunFolder
 from threed.video_io import write_mp4
 
 

@@ -16,8 +16,9 @@ from pipelines.request import GenerationRequest
 from pipelines.run_request import check_folder
 from tests.pipelines.sphere_model import RADIUS, SphereModel
 from threed.orbit import display_frames
+from threed.orbit_files import read_orbit
 from threed.progress import STAGES, EarlyStop, Progress
-from threed.run_folder import RunFolder, read_orbit
+from threed.run_folder import RunFolder
 
 VIDEO = GenerationRequest(prompt="a ball", seed=7, num_frames=8, size=32, video_only=True)
 

@@ -160,6 +160,7 @@ def test_a_failed_write_leaves_nothing_behind(kind: str, store: JobStore) -> Non
     with pytest.raises(FileNotFoundError):
         store.submit(request, new_session(), source=store.root / "absent")
     assert store.queue() == []
+    assert list((store.root / "sessions").glob("*/*")) == []
 
 
 def test_a_store_of_the_first_edition_is_brought_up_to_date(tmp_path: Path) -> None:

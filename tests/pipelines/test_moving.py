@@ -21,8 +21,9 @@ from pipelines.video.camera_paths import path_cameras
 from tests.pipelines.sphere_model import SphereModel
 from tests.pipelines.test_embedded import SETTINGS, model, text_encoder
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit
 from threed.progress import EarlyStop
-from threed.run_folder import RunFolder, read_orbit
+from threed.run_folder import RunFolder
 
 __all__ = ["model", "text_encoder"]
 

@@ -23,8 +23,9 @@ from pipelines.video.framing import OUTLINE_SHARE, frame_picture
 from tests.pipelines.sphere_model import SphereModel
 from tests.threed.test_picture import BOX, ORANGE, drawn, save
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit
 from threed.progress import Progress
-from threed.run_folder import RunFolder, read_orbit
+from threed.run_folder import RunFolder
 
 
 class PaintedSphere(SphereModel):

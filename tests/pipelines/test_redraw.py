@@ -1,32 +1,39 @@
 """What is drawn again: every view, as all of them together show the object."""
 
+import json
 import shutil
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from pipelines.errors import RequestError
 from pipelines.generate import generate
+from pipelines.models.catalogue import MODELS, redraws
 from pipelines.models.protocol import SamplerStep
 from pipelines.redraw import REDRAW_NOISE, redraw
-from pipelines.request import DRAFT_NAME, GenerationRequest
+from pipelines.request import GenerationRequest
 from tests.pipelines.sphere_model import SphereModel, draw_sphere
 from threed.cameras import orbit_cameras
 from threed.fit import FitConfig, fit
 from threed.orbit import OrbitVideo
-from threed.progress import EarlyStop, finish
+from threed.orbit_files import read_orbit
+from threed.preview import render_mesh
+from threed.progress import STAGES, finish
 from threed.render import render_views
 from threed.report import Report
-from threed.run_folder import RunFolder, read_orbit
+from threed.run_folder import RunFolder, shown_orbit
+from threed.textured_mesh import read_own_glb
 
 SPOILT = (2, 3)
 """Views that show another thing than the rest."""
 BALL = GenerationRequest(
     prompt="a ball", num_frames=12, size=32, texture_size=512, max_faces=1000, distil=False
 )
+REST = STAGES[STAGES.index("redraw") :]
 
 
 def spoil(orbit: OrbitVideo) -> OrbitVideo:
@@ -37,6 +44,8 @@ def spoil(orbit: OrbitVideo) -> OrbitVideo:
 
 class ForgetfulModel(SphereModel):
     """Draws some views of its sphere in other colours; what it is shown it draws as it is."""
+
+    findings: ClassVar = {"found": "a ball"}
 
     def sample(
         self, request: GenerationRequest, generator: torch.Generator
@@ -52,16 +61,35 @@ class ForgetfulModel(SphereModel):
         generator: torch.Generator,
         num_steps: int,
     ) -> OrbitVideo:
-        return clean
+        return replace(clean, albedo=clean.albedo * (1 - 1e-3 * torch.rand(1, generator=generator)))
+
+
+def run(request: GenerationRequest, path: Path, stop_at: str | None = None) -> list[str]:
+    """Carry a request out and return the stages that ran; up to the first record of one if told."""
+    ran: list[str] = []
+    with RunFolder.create(path) as folder:
+        for record in generate(request, folder, ForgetfulModel()):
+            if record.stage == stop_at:
+                break
+            ran += [record.stage] * (record.stage not in ran)
+    return ran
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with weak views."""
+    """A finished run with weak views that were drawn again."""
     path = tmp_path_factory.mktemp("ran")
-    with RunFolder.create(path) as folder:
-        list(generate(BALL, folder, ForgetfulModel()))
+    assert run(BALL, path) == [stage for stage in STAGES if stage != "distillation"]
     return path
+
+
+@pytest.fixture
+def begun(ran: Path, tmp_path: Path) -> Path:
+    """The same run, cut off between the new video and the mesh."""
+    shutil.copytree(ran, tmp_path / "begun")
+    with RunFolder.create(tmp_path / "begun") as folder:
+        folder.discard("mesh")
+    return tmp_path / "begun"
 
 
 @pytest.mark.parametrize("normals", [True, False])
@@ -91,64 +119,68 @@ def test_the_model_is_shown_the_field_s_own_pictures_and_what_it_makes_of_them_i
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_from_the_finished_one_and_comes_out_as_if_made_in_one(
-    ran: Path, tmp_path: Path
+def test_the_texture_is_of_the_new_frames_and_the_shape_and_the_verdict_of_the_first(
+    ran: Path, begun: Path
 ) -> None:
-    report = Report.from_json((ran / "report.json").read_text())
-    assert set(SPOILT) <= {view for run in report.weak() for view in run.views}
-    again = replace(BALL, redraws=1, video_only=True)
-    for name in ("gone on", "in one"):
-        if name == "gone on":
-            shutil.copytree(ran, tmp_path / name / DRAFT_NAME)
-        model = ForgetfulModel()
-        with RunFolder.create(tmp_path / name) as folder:
-            records = list(generate(again, folder, model))
-        assert {record.stage for record in records} == {"video"}
-        # A draft goes no further than its shape, which is kept.
-        assert not any("texture" in record.message for record in records)
-        shape = (tmp_path / name / "field.safetensors").read_bytes()
-        assert shape == (ran / "field.safetensors").read_bytes()
-        assert not folder.file(DRAFT_NAME).exists()
-        assert model.num_samples == (name == "in one")
-    before, drawn, other = (
-        read_orbit(path) for path in (ran, tmp_path / "gone on", tmp_path / "in one")
-    )
-    assert torch.equal(drawn.albedo, other.albedo)
-    # The spoilt views come nearer to what the others show.
+    # Up to the mesh another setting is free, and what the former one left is gone.
+    assert run(replace(BALL, redraw=False), begun) == ["video", *REST[1:]]
+    assert (shown_orbit(ran), shown_orbit(begun)) == (ran / "redrawn", begun)
+    same = ("orbit.npz", "orbit.mp4", "field.safetensors")
+    assert all((ran / name).read_bytes() == (begun / name).read_bytes() for name in same)
+    first, again = read_orbit(ran), read_orbit(shown_orbit(ran))
     kept = [view for view in range(12) if view not in SPOILT]
-    strayed, left = (
-        (colour[list(SPOILT)] - colour[kept].mean(dim=0)).norm(dim=1)
-        for colour in (
-            clip.albedo.sum(dim=(1, 2)) / clip.alpha.sum(dim=(1, 2))[:, None]
-            for clip in (before, drawn)
-        )
+
+    def strayed(clip: OrbitVideo) -> torch.Tensor:
+        colour = clip.albedo.sum(dim=(1, 2)) / clip.alpha.sum(dim=(1, 2))[:, None]
+        return (colour[list(SPOILT)] - colour[kept].mean(dim=0)).norm(dim=1)
+
+    assert (strayed(again) < 0.6 * strayed(first)).all()
+    seen = {
+        path: render_mesh(read_own_glb(path / "mesh.glb"), first.cameras) for path in (ran, begun)
+    }
+    assert (strayed(seen[ran]) < strayed(seen[begun])).all()
+    old, new = (
+        Report.from_json((path / "report.json").read_text("utf-8")) for path in (begun, ran)
     )
-    assert (left < 0.6 * strayed).all()
-    # Its mesh is then made of the new video, whose views agree.
-    with RunFolder.create(tmp_path / "in one") as folder:
-        list(generate(replace(again, video_only=False), folder, ForgetfulModel()))
-    mended = Report.from_json((tmp_path / "in one" / "report.json").read_text())
-    assert not mended.weak()
-    assert mended.mean_psnr > report.mean_psnr + 1
+    assert old.psnr == new.psnr
+    assert set(SPOILT) <= {view for run in new.weak() for view in run.views}
+    assert new.redrawn_psnr is not None
+    assert new.redrawn_psnr > new.mean_psnr + 3
+    assert f"by what its views agree on ({new.redrawn_psnr:.1f} dB now)" in new.verdict
+    assert new.mesh_psnr > old.mesh_psnr
+    assert (old.redrawn_psnr, "drawn again" in old.verdict) == (None, False)
 
 
 @pytest.mark.slow
-def test_an_early_stop_of_the_draft_keeps_its_video(ran: Path, tmp_path: Path) -> None:
-    shutil.copytree(ran, tmp_path / DRAFT_NAME)
-    with RunFolder.create(tmp_path / DRAFT_NAME) as draft:
-        draft.discard("field")
-    with RunFolder.create(tmp_path) as folder:
-        steps = generate(replace(BALL, redraws=1), folder, ForgetfulModel())
-        while "fitting" not in next(steps).message:
-            pass
-        with pytest.raises(EarlyStop):
-            steps.throw(EarlyStop())
-        assert folder.done("orbit")
-    assert torch.equal(read_orbit(tmp_path).albedo, read_orbit(ran).albedo)
+@pytest.mark.parametrize("cut", ["before", "within", "after"])
+def test_a_run_that_was_cut_off_about_it_comes_out_as_if_it_had_not_been(
+    ran: Path, begun: Path, cut: str
+) -> None:
+    with RunFolder.create(begun) as folder:
+        if cut != "after":
+            folder.discard("redraw")
+    if cut == "within":
+        assert run(BALL, begun, stop_at="mesh") == ["video", "redraw"]
+    resumed = run(BALL, begun)
+    assert resumed == ["video", *(REST if cut == "before" else REST[1:])]
+    for name in ("redrawn/orbit.npz", "redrawn/orbit.mp4", "mesh.glb"):
+        assert (begun / name).read_bytes() == (ran / name).read_bytes()
 
 
-def test_how_often_is_limited_and_a_filmed_clip_is_left_as_it_is() -> None:
-    with pytest.raises(RequestError, match=r"redraws is 9; it must be a whole number from 0 to 8"):
-        replace(BALL, redraws=9)
-    with pytest.raises(RequestError, match="was filmed"):
-        replace(BALL, clip="0" * 64, redraws=1)
+def test_what_is_drawn_again_is_what_a_model_drew_of_words_for_a_mesh() -> None:
+    assert {card.name for card in MODELS if redraws(replace(BALL, model=card.name))} == {"embedded"}
+    for card in MODELS:
+        for told in (True, False):
+            assert redraws(replace(BALL, model=card.name, redraw=told)) is told
+    for upload in ("clip", "picture"):
+        given = replace(BALL, **{upload: "0" * 64})
+        assert not redraws(given)
+        with pytest.raises(RequestError, match="redraw is true; .* is not drawn again"):
+            replace(given, redraw=True)
+    assert not redraws(replace(BALL, video_only=True, redraw=True))
+
+
+def test_a_request_of_a_version_that_counted_redraws_is_read() -> None:
+    old = json.loads(BALL.to_json())
+    del old["redraw"]
+    assert GenerationRequest.from_json(json.dumps({**old, "redraws": 0})) == BALL

@@ -100,6 +100,7 @@ def test_json_gives_back_the_request(request_: GenerationRequest) -> None:
         ("commercial", "yes", "true or false"),
         ("video_only", 1, "true or false"),
         ("distil", None, "true or false"),
+        ("redraw", "yes", "true, false or null"),
     ],
 )
 def test_a_wrong_value_is_refused_with_field_value_and_what_is_allowed(
@@ -131,7 +132,6 @@ def test_a_clip_and_a_picture_together_are_refused() -> None:
     [
         ({"clip": "0" * 64}, "was filmed"),
         ({"picture": "0" * 64}, "what a picture shows"),
-        ({"redraws": 1}, "can be drawn again"),
         ({"video_only": False}, "a mesh needs the 'orbit'; choose that, or ask for the video only"),
     ],
 )

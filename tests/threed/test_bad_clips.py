@@ -18,7 +18,7 @@ from tests.threed.balls import BALLS, balls, turn
 from threed.cameras import orbit_cameras
 from threed.errors import RequestError
 from threed.orbit import OrbitVideo
-from threed.run_folder import write_orbit
+from threed.orbit_files import write_orbit
 from threed.source import SourceConfig, read_source
 from threed.video_io import read_clip, write_mp4
 

@@ -15,10 +15,10 @@ from threed.cameras import Cameras, camera_rays, orbit_cameras
 from threed.dataset import cameras_up, read_dataset
 from threed.errors import RequestError
 from threed.orbit import OrbitVideo
+from threed.orbit_files import write_orbit
 from threed.picture_folder import pictures_in
 from threed.placement import turned_up
 from threed.resample import Lens
-from threed.run_folder import write_orbit
 from threed.source import SourceConfig, read_source
 
 CENTRE, RADIUS = torch.tensor([0.1, -0.05, 0.2]), 0.5

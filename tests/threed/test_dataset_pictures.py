@@ -26,7 +26,7 @@ from threed.dataset import read_dataset
 from threed.errors import RequestError
 from threed.hull import HullConfig, carve
 from threed.orbit import OrbitVideo
-from threed.run_folder import write_orbit
+from threed.orbit_files import write_orbit
 
 WHOLE, CLOSE = 40.0, 14.0
 

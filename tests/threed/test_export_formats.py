@@ -24,16 +24,19 @@ from threed.export_formats import (
     find_format,
     gif_bytes,
     obj_bytes,
+    picture_over_white,
     ply_bytes,
     png_bytes,
     stl_bytes,
+    turntable_frames,
     vertex_colours,
     webp_bytes,
     why_not,
 )
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit, write_orbit
 from threed.preview import render_mesh, turntable, write_webp
-from threed.run_folder import RunFolder, write_orbit
+from threed.run_folder import REDRAWN_NAME, RunFolder
 from threed.textured_mesh import TexturedMesh, read_own_glb
 from threed.usdz import ALIGNMENT, usdz_bytes
 from threed.video_io import film_pictures
@@ -150,6 +153,19 @@ def test_the_data_set_opens_as_it_is(run: Path, tmp_path: Path) -> None:
     orbit, up = read_dataset(tmp_path, 32)
     assert orbit.num_frames == 8
     assert up == "y"
+
+
+def test_the_data_set_and_the_turntable_have_the_frames_that_were_drawn_again(
+    run: Path, tmp_path: Path
+) -> None:
+    first, again = read_orbit(run), tmp_path / "run" / REDRAWN_NAME
+    again.mkdir(parents=True)
+    write_orbit(again, replace(first, albedo=0.5 * first.albedo))
+    write_orbit(again.parent, first)
+    assert dataset_bytes(again.parent) == dataset_bytes(again) != dataset_bytes(run)
+    frames, _ = turntable_frames(again.parent)
+    shown = [picture_over_white(path) for path in sorted((again / "images").iterdir())]
+    assert [frame.tobytes() for frame in frames] == [frame.tobytes() for frame in shown]
 
 
 def test_turntables_turn_for_ever_and_show_the_mesh(run: Path) -> None:

@@ -15,7 +15,8 @@ from torch.testing import assert_close
 from threed.cameras import orbit_cameras
 from threed.errors import ReconstructionError, RequestError
 from threed.orbit import OrbitVideo
-from threed.run_folder import STAGE_FILES, STAGES, RunFolder, read_orbit, write_orbit
+from threed.orbit_files import read_orbit, write_orbit
+from threed.run_folder import STAGE_FILES, STAGES, RunFolder
 
 
 def random_orbit(size: int = 18, num_frames: int = 3) -> OrbitVideo:

@@ -8,8 +8,8 @@ from tests.threed.balls import turn
 from threed.cameras import orbit_cameras
 from threed.errors import RequestError
 from threed.orbit import OrbitVideo
+from threed.orbit_files import write_orbit
 from threed.poses import PoseConfig
-from threed.run_folder import write_orbit
 from threed.source import SourceConfig, read_source
 from threed.video_io import write_mp4
 

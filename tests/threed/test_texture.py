@@ -11,7 +11,7 @@ from tests.threed.solids import Solid, ball, box, by_side, photograph, plain, un
 from threed.dataset import read_dataset
 from threed.mesh import MeshConfig, extract_mesh
 from threed.orbit import OrbitVideo
-from threed.run_folder import read_orbit, write_orbit
+from threed.orbit_files import read_orbit, write_orbit
 from threed.texture import UnwrappedMesh, bake, unwrap, vertex_normals
 from threed.textured_mesh import TexturedMesh
 

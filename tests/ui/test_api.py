@@ -88,7 +88,7 @@ def test_a_key_gathers_jobs_and_another_sees_none_of_them(client: Client) -> Non
         second["job"]
     ]
     endpoints = ("/status", "/cancel", "/stop", "/resume", "/result", "/build_3d", "/delete")
-    for endpoint in (*endpoints, "/redraw", "/share", "/export", "/rename"):
+    for endpoint in (*endpoints, "/share", "/export", "/rename"):
         rest = {"/export": ["gif"], "/rename": ["stolen"]}.get(endpoint, [])
         with pytest.raises(AppError, match="no such job of yours"):
             client.predict(first["job"], other["key"], *rest, api_name=endpoint)
@@ -238,7 +238,7 @@ def test_an_agent_finds_documented_tools_and_uses_them(
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
             assert tools.keys() == {
                 *("submit", "video_to_3d", "picture_to_3d", "status", "result", "cancel", "stop"),
-                *("resume", "build_3d", "redraw", "jobs", "models"),
+                *("resume", "build_3d", "jobs", "models"),
                 *("export", "share", "rename", "delete"),
             }
             for tool in tools.values():

@@ -17,6 +17,8 @@ from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.request import CLIP_NAME, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
+from threed.export_formats import find_format
+from threed.run_folder import REDRAWN_NAME, RunFolder
 from ui.desk import NOT_YOURS, Desk, runs_root
 
 VIDEO = GenerationRequest(prompt="count 2", video_only=True)
@@ -145,6 +147,23 @@ def test_a_share_shows_the_results_until_it_is_withdrawn(desk: Desk) -> None:
     assert desk.shared(token) is None
     assert not copy.exists()
     assert "orbit.mp4" in desk.results(desk.job(job_id, key))
+
+
+def test_what_is_served_of_a_video_is_how_it_is_at_last_and_the_first_can_be_had_too(
+    desk: Desk,
+) -> None:
+    key = desk.session(None)
+    job_id = desk.store.submit(VIDEO, key)
+    run_next(desk)
+    job = desk.job(job_id, key)
+    path, first = desk.store.folder(job), desk.results(job)["orbit.mp4"].read_bytes()
+    with RunFolder.create(path) as folder, folder.stage("redraw") as temporary:
+        (temporary / REDRAWN_NAME).mkdir()
+        (temporary / REDRAWN_NAME / "orbit.mp4").write_bytes(b"drawn again")
+    assert desk.results(job)["orbit.mp4"].read_bytes() == b"drawn again"
+    made = {name: find_format(name) for name in ("mp4", "first-mp4")}
+    files = {name: known.make(path) for name, known in made.items() if known is not None}
+    assert files == {"mp4": b"drawn again", "first-mp4": first}
 
 
 def test_deleting_takes_the_served_copies_along(desk: Desk) -> None:

@@ -8,7 +8,8 @@ import torch
 
 from tests.pipelines.sphere_model import draw_sphere
 from threed.cameras import orbit_cameras
-from threed.run_folder import RunFolder, write_orbit
+from threed.orbit_files import write_orbit
+from threed.run_folder import RunFolder
 from ui.exports import Exports
 
 

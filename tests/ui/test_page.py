@@ -214,7 +214,7 @@ def test_a_picture_is_handed_in_and_an_upload_goes_whatever_comes_of_it(
     _, said, *_ = clerk.picture(visit.key, visit, ("embedded",), None, "", 4, *form)
     assert "Choose a picture first." in said["value"]
     # Made again it wants the picture anew, and all of its settings are there.
-    said, *fields = clerk.act(visit, form, {"act": "again", "job": job.id})[1:16]
+    said, *fields = clerk.act(visit, form, {"act": "again", "job": job.id})[1:17]
     assert "choose the picture again" in said["value"]
     assert fields[1:] == form_values(job.request)[1:]
     # The gallery shows the picture until there is something that was made of it.

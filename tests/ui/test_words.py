@@ -36,7 +36,7 @@ from ui.words import FIELD_LABELS, duration, listing, measured, notice, roughly,
 
 NASTY = Path('/cache/"><script>/a.glb')
 HOSTILE = '<img src=x onerror="alert(1)">'
-DEFAULTS = ("a chair", 0, "1", True, "embedded", 24, 0, 0, 15, "auto", 1024, 20_000, 0, True)
+DEFAULTS = ("a chair", 0, "1", True, "embedded", 24, 0, 0, 15, "auto", 1024, 20_000, 0, True, True)
 
 
 def job(**changes: object) -> Job:
@@ -63,7 +63,7 @@ def job(**changes: object) -> Job:
 
 def test_the_untouched_form_is_the_default_request() -> None:
     assert read_requests(*DEFAULTS) == [GenerationRequest(prompt="a chair")]
-    emptied = ("a chair", None, None, True, "embedded", *[None] * 8, True)
+    emptied = ("a chair", None, None, True, "embedded", *[None] * 8, True, True)
     assert read_requests(*emptied) == [GenerationRequest(prompt="a chair")]
 
 
@@ -99,7 +99,7 @@ def test_a_requests_settings_fill_the_form_that_makes_it_again() -> None:
         video_only=True,
         distil=False,
     )
-    for wish in (request, GenerationRequest(prompt="a chair")):
+    for wish in (request, replace(request, redraw=False), GenerationRequest(prompt="a chair")):
         assert read_requests(*form_values(wish)) == [wish]
 
 

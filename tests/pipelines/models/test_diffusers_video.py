@@ -32,9 +32,10 @@ from threed.background import CUTTING
 from threed.distillation import DistillationConfig
 from threed.fit import FitConfig
 from threed.orbit import OrbitVideo
+from threed.orbit_files import read_orbit, write_orbit
 from threed.progress import EarlyStop
 from threed.reconstruct import ReconstructionSettings, reconstruct
-from threed.run_folder import RunFolder, read_orbit, write_orbit
+from threed.run_folder import RunFolder
 
 COMMIT = "c0ffee" + "0" * 34
 ARCHITECTURES = sorted({card.architecture for card in LARGE_MODELS})

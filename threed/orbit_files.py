@@ -1,0 +1,101 @@
+"""An orbit video's files: orbit.npz with all of it, its film, and its pictures for nerfstudio.
+
+Importing this module loads no torch.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from threed.errors import RequestError
+
+if TYPE_CHECKING:
+    import threed.orbit
+
+ORBIT_FPS = 12
+
+
+def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "") -> None:
+    """Write orbit.npz, orbit.mp4 (with the comment), transforms.json and images/ into a folder.
+
+    A clip has no transforms.json: its frames are not known to show one thing from its cameras.
+    """
+    from PIL import Image
+
+    from threed.dataset import write_transforms
+    from threed.orbit import display_frames
+    from threed.video_io import write_mp4
+
+    orbit = orbit.to("cpu")
+    frames = _straight_frames(orbit)
+    arrays = {
+        "frames": frames,
+        "c2w": orbit.cameras.c2w.numpy().astype(np.float32),
+        "fov_y": orbit.cameras.fov_y.numpy().astype(np.float32),
+        "kind": np.array(orbit.kind),
+    }
+    if orbit.normals is not None:
+        alpha = orbit.alpha.numpy()[..., None]
+        straight = orbit.normals.numpy() / np.maximum(alpha, 0.5 / 255)
+        arrays["normals"] = np.rint(127 * straight.clip(-1, 1)).astype(np.int8)
+    np.savez_compressed(folder / "orbit.npz", allow_pickle=False, **arrays)
+
+    shown = display_frames(orbit).numpy()
+    pixels = np.rint(255 * shown).astype(np.uint8)
+    write_mp4(folder / "orbit.mp4", pixels, fps=ORBIT_FPS, comment=comment)
+    (folder / "images").mkdir()
+    names = [f"images/{index:03d}.png" for index in range(len(frames))]
+    for name, frame in zip(names, frames, strict=True):
+        Image.fromarray(frame, "RGBA").save(folder / name)
+    if orbit.kind == "orbit":
+        write_transforms(folder / "transforms.json", orbit.cameras, names)
+
+
+def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":
+    """Return the orbit video in an orbit.npz, or in the run folder that holds one.
+
+    Raises:
+        RequestError: The file is missing or is not an orbit video.
+    """
+    import torch
+
+    from threed.cameras import Cameras
+    from threed.orbit import OrbitVideo
+    from threed.orbit_arrays import load_arrays
+
+    path = Path(path) / "orbit.npz" if Path(path).is_dir() else Path(path)
+    arrays = load_arrays(path)
+    try:
+        frames = arrays.pop("frames")
+        shape, dtype = frames.shape, frames.dtype
+        if len(shape) != 4 or shape[-1] != 4 or 0 in shape or dtype != np.uint8:
+            raise ValueError(f"frames are {dtype} {shape}")
+        # In place and in parts, for these may be gigabytes.
+        alpha = torch.from_numpy(frames[..., 3]).float().div_(255)
+        albedo = torch.from_numpy(frames[..., :3]).float().div_(255).mul_(alpha[..., None])
+        del frames
+        normals = None
+        if "normals" in arrays:
+            normals = torch.from_numpy(arrays.pop("normals")).float().div_(127)
+            normals = normals.mul_(alpha[..., None])
+        kind = str(arrays["kind"])
+        if kind not in ("orbit", "clip"):
+            raise ValueError(f"kind is {kind}")
+        cameras = Cameras(
+            c2w=torch.from_numpy(arrays["c2w"].astype(np.float32)),
+            fov_y=torch.from_numpy(arrays["fov_y"].astype(np.float32)),
+            width=shape[2],
+            height=shape[1],
+        )
+        return OrbitVideo(albedo=albedo, alpha=alpha, normals=normals, cameras=cameras, kind=kind)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
+
+
+def _straight_frames(orbit: "threed.orbit.OrbitVideo") -> np.ndarray:
+    alpha = orbit.alpha.numpy()[..., None].clip(0, 1)
+    straight = (orbit.albedo.numpy() / np.maximum(alpha, 0.5 / 255)).clip(0, 1)
+    # Where nothing is opaque the colour is free; black keeps the PNGs small.
+    straight = np.where(alpha < 0.5 / 255, 0.0, straight)
+    return np.rint(255 * np.concatenate([straight, alpha], axis=-1)).astype(np.uint8)
