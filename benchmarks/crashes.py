@@ -57,7 +57,8 @@ def killed_workers(program: Program) -> Iterator[Finding]:
     field = kill_worker_in("field", "distillation")
     yield follow(program, "worker killed in field, and in distillation", field, distil=True)
     yield follow(program, "worker killed in mesh, in texture", kill_worker_in("mesh", "texture"))
-    yield follow(program, "worker killed in report", kill_worker_in("report"))
+    drawing = kill_worker_in("redraw", "report")
+    yield follow(program, "worker killed in redraw, in report", drawing)
     program.kill_worker()
     yield follow(program, "worker killed between jobs", lambda *_: None, video_only=True)
     yield follow(

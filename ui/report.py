@@ -122,7 +122,7 @@ def _stage_name(stage: str, language: Language) -> str:
 
 def _facts(report: Report, language: Language) -> str:
     facts = {
-        "fact_field": f"{report.mean_psnr:.1f} dB",
+        "fact_field": f"{report.mean_psnr:.1f} dB{_first(report, language)}",
         "fact_mesh": f"{report.mesh_psnr:.1f} dB",
         "fact_surface": say(language, "closed" if report.watertight else "open"),
         "fact_faces": f"{report.num_faces:,}",
