@@ -27,6 +27,7 @@ from ui.compose import build_form, form_values, picture_request, read_requests
 from ui.cost import cost_html
 from ui.desk import Desk
 from ui.endpoints import Endpoints
+from ui.mesh_settings import NUM_FIELDS
 from ui.page import NUM_FORM_FIELDS, Clerk
 from ui.panel import Visit, panel_values
 from ui.progress import known_html
@@ -34,7 +35,7 @@ from ui.tongues import say
 from ui.words import sentence
 
 SPINNING = GenerationRequest(prompt="a spinning coin", video_only=True)
-FIELD = len(form_values(SPINNING)) - 5
+FIELD = len(form_values(SPINNING)) - 1 - NUM_FIELDS
 """Where the camera stands among the form's values: before the four of the mesh."""
 
 

@@ -11,7 +11,7 @@ from tests.ui.test_guard import ask
 from ui.desk import Desk
 from ui.gate import NO_JSON
 
-SUBMIT = ["count 1", 7, "embedded", 24, 0, 0, 0, 15, 1024, 20000, True, False, "", 0, "auto"]
+SUBMIT = ["count 1", 7, "embedded", 24, 0, 0, 0, 15, 1024, 20000, True, False, "", 0, "auto", True]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ PICTURED = ["", 7, "", 15, 24, 0, 0, 1024, 20000, True, ""]
 WRONG = [
     ("status", ["x" * 22], 422, "status takes 2 values (job, key), not 1."),
     ("models", [1], 422, "models takes 0 values (none), not 1."),
-    ("submit", [], 422, "submit takes 1 to 15 values (prompt, seed, "),
-    ("submit", [*SUBMIT, 0], 422, "not 16."),
+    ("submit", [], 422, "submit takes 1 to 16 values (prompt, seed, "),
+    ("submit", [*SUBMIT, 0], 422, "not 17."),
     ("submit", ["count 1", "7"], 422, "seed must be a number."),
     ("submit", ["count 1", 7, {}], 422, "model must be words."),
     ("submit", [*SUBMIT[:10], []], 422, "video_only must be true or false."),
