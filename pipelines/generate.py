@@ -23,7 +23,7 @@ from threed.distillation import Denoise, DistillationConfig
 from threed.field import Field
 from threed.fit import FitConfig
 from threed.losses import DRAWN
-from threed.orbit import OrbitVideo, display_frames
+from threed.orbit import OrbitVideo, display_pixels
 from threed.orbit_files import read_orbit, write_orbit
 from threed.progress import EarlyStop, Progress
 from threed.reconstruct import ReconstructionSettings, reconstruct
@@ -225,17 +225,13 @@ def _sample(
                 return finished.value, None
             what = "orbit" if done.preview.kind == "orbit" else "video"
             message = done.doing or f"drawing the {what}, step {done.step} of {done.num_steps}"
-            preview = None if done.doing else _pixels(done.preview)
+            preview = None if done.doing else display_pixels(done.preview)
             try:
                 yield _video_progress(done.step, done.num_steps, message, preview)
             except EarlyStop as early:
                 return done.preview if done.so_far is None else done.so_far, early
     finally:
         steps.close()
-
-
-def _pixels(orbit: OrbitVideo) -> np.ndarray:
-    return (display_frames(orbit.to("cpu")) * 255).round().to(torch.uint8).numpy()
 
 
 def _video_progress(

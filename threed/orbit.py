@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -91,3 +92,8 @@ def display_frames(
     """Return the frames as a viewer sees them: shaded where normals are known, over a grey."""
     colour = orbit.albedo if orbit.normals is None else shade(orbit.albedo, orbit.normals)
     return (colour + background * (1 - orbit.alpha[..., None])).clamp(0, 1)
+
+
+def display_pixels(orbit: OrbitVideo) -> UInt8[np.ndarray, "frame height width 3"]:
+    """Return the frames as a viewer sees them over white, in sRGB of eight bits."""
+    return (255 * display_frames(orbit.to("cpu"))).round().to(torch.uint8).numpy()

@@ -24,7 +24,7 @@ def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "
     from PIL import Image
 
     from threed.dataset import write_transforms
-    from threed.orbit import display_frames
+    from threed.orbit import display_pixels
     from threed.video_io import write_mp4
 
     orbit = orbit.to("cpu")
@@ -41,9 +41,7 @@ def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "
         arrays["normals"] = np.rint(127 * straight.clip(-1, 1)).astype(np.int8)
     np.savez_compressed(folder / "orbit.npz", allow_pickle=False, **arrays)
 
-    shown = display_frames(orbit).numpy()
-    pixels = np.rint(255 * shown).astype(np.uint8)
-    write_mp4(folder / "orbit.mp4", pixels, fps=ORBIT_FPS, comment=comment)
+    write_mp4(folder / "orbit.mp4", display_pixels(orbit), fps=ORBIT_FPS, comment=comment)
     (folder / "images").mkdir()
     names = [f"images/{index:03d}.png" for index in range(len(frames))]
     for name, frame in zip(names, frames, strict=True):

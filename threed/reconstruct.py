@@ -15,7 +15,7 @@ from threed.file_size import check_megabytes
 from threed.findings import compare_view, find
 from threed.fit import FitConfig, FitStep, fit
 from threed.mesh import MIN_FACES, MeshConfig, extract_mesh, resolution_for
-from threed.orbit import OrbitVideo, display_frames
+from threed.orbit import OrbitVideo, display_pixels
 from threed.orbit_files import read_orbit, write_orbit
 from threed.preview import turntable, write_webp
 from threed.progress import Progress, Result, Stage
@@ -212,8 +212,7 @@ def _redrawn(
             drawn = redraw(orbit, fitted)
             (temporary / REDRAWN_NAME).mkdir()
             write_orbit(temporary / REDRAWN_NAME, drawn, settings.comment)
-        frames = display_frames(drawn.to("cpu")).mul(255).round().byte().numpy()
-        yield _progress("redraw", 1, 1, "drew the video again", frames)
+        yield _progress("redraw", 1, 1, "drew the video again", display_pixels(drawn))
     # Read back even when it is at hand, as an interrupted run would: it is rounded to eight bits.
     return read_orbit(folder.file(REDRAWN_NAME)).to(orbit.albedo.device)
 

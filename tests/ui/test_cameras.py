@@ -36,7 +36,7 @@ from ui.words import sentence
 
 SPINNING = GenerationRequest(prompt="a spinning coin", video_only=True)
 FIELD = len(form_values(SPINNING)) - 1 - NUM_FIELDS
-"""Where the camera stands among the form's values: before the four of the mesh."""
+"""Where the camera stands among the form's values: before those of the mesh."""
 
 
 @pytest.fixture
