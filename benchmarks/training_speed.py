@@ -65,6 +65,7 @@ def random_bank(preset: Preset, device: torch.device) -> LatentBank:
         named=index,
         turning=index,
         moving=index[:0],
+        level=index,
         default=index,
         painted=index,
         tokens=torch.randn(ORBITS, NUM_TOKENS, TEXT_WIDTH, **half),

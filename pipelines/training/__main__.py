@@ -91,7 +91,12 @@ def run_transformer(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     preset = PRESETS[args.preset]
     autoencoder = load_autoencoder(args.autoencoder)
-    render = RenderConfig(size=preset.size, num_orbits=args.orbits, num_moving=args.moving)
+    render = RenderConfig(
+        size=preset.size,
+        num_orbits=args.orbits,
+        num_moving=args.moving,
+        num_deformed=args.deformed,
+    )
     begin = time.monotonic()
     bank = build_bank(
         open_orbits(args.dataset, render, args.device),

@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     flow.add_argument(
         "--moving", type=int, default=3, help="clips of a named mesh in which something moves"
     )
+    flow.add_argument(
+        "--deformed", type=int, default=2, help="copies of a mesh in another shape, for pictures"
+    )
     flow.add_argument("--autoencoder", type=Path, required=True)
     flow.add_argument("--out", type=Path, required=True, help="folder of the state and the log")
     flow.add_argument("--preset", default="nano", choices=PRESET_NAMES)
@@ -88,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     flow.add_argument("--captions", type=int, default=16, help="captions an object")
     flow.add_argument("--recoloured", type=int, default=3, help="painted copies an object")
     flow.add_argument(
-        "--pictures", type=float, default=0.2, help="share of the clips that are given a picture"
+        "--pictures", type=float, default=0.5, help="share of the clips that are given a picture"
     )
     flow.add_argument("--sheet-steps", type=int, default=1000, help="steps between sample sheets")
     flow.add_argument("--log-steps", type=int, default=50, help="steps between lines of the log")

@@ -36,13 +36,15 @@ class EncodedOrbits:
     """Indices of all orbits, of which any frame may be the first."""
     moving: Int[Tensor, " moving"]
     """Indices of the other clips, of named objects all, which begin where they begin."""
+    level: Int[Tensor, " level"]
+    """Index of every object's default orbit, whether it has a name or not."""
     default: Int[Tensor, " object"]
     """Index of each named object's default orbit."""
     painted: Int[Tensor, " object"]
     """Index of that orbit's copy in another colour; of itself where there is none."""
 
 
-INDICES = ("named", "turning", "moving", "default", "painted")
+INDICES = ("named", "turning", "moving", "level", "default", "painted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,8 @@ def _encode_shard(
     rays = torch.empty(count, frames, RAY_CHANNELS, side, side, **half)
     azimuth = torch.empty(count, frames, device=device)
     captions = torch.empty(count, captions_per_object, dtype=torch.long)
-    named, turning, moving, default, repainted, place = [], [], [], [], [], 0
+    named, turning, moving, place = [], [], [], 0
+    level, default, repainted = [], [], []
 
     def add(pictures: Tensor, cameras: Cameras, forms: list[str], *, turns: bool = True) -> None:
         nonlocal place
@@ -181,6 +184,7 @@ def _encode_shard(
         orbits = (mine & (moves == TURN)).nonzero()[:, 0].tolist()
         pictures = shard.frames[orbits]
         first = place
+        level.append(first)
         if not name:
             add(pictures, seen(orbits), [""] * captions_per_object)
             continue
@@ -208,6 +212,7 @@ def _encode_shard(
         named=torch.tensor(named, dtype=torch.long),
         turning=torch.tensor(turning, dtype=torch.long),
         moving=torch.tensor(moving, dtype=torch.long),
+        level=torch.tensor(level, dtype=torch.long),
         default=torch.tensor(default, dtype=torch.long),
         painted=torch.tensor(repainted, dtype=torch.long),
     )

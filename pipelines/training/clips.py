@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipelines.training.bank import LatentBank
-from pipelines.training.pictures import as_pictures, turn_clips
+from pipelines.training.pictures import as_pictures, random_variation, vary_clips
 from pipelines.video.conditioning import PICTURE_MASK, Conditioning
 
 
@@ -39,10 +39,13 @@ class ClipConfig:
     """How often the first frame is given as a picture, before which the object stands."""
     drop_pictured_text: float = 0.5
     """How often a clip with a picture loses its caption, for a picture must do alone too."""
+    vary_pictured: float = 0.5
+    """How often a clip with a picture is mirrored, and how often it is painted anew; a painted one
+    loses its caption."""
 
     def __post_init__(self) -> None:
         names = ("default_share", "painted_share", "move_share", "drop_text", "drop_pictured_text")
-        for name in (*names, "give_frames", "give_picture"):
+        for name in (*names, "give_frames", "give_picture", "vary_pictured"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
         if self.give_frames + self.give_picture > 1:
@@ -70,7 +73,7 @@ def draw_batch(
     where something else moves it is the whole, as it was drawn.
     Where its first frame is given as a picture the world is turned so that this frame's camera
     stands at azimuth 0, for nobody says how the object in a picture stands in the world; such clips
-    come first in the batch, and they alone are cut from nameless objects too.
+    come first in the batch, and they alone are cut from nameless objects too, mirrored or painted.
 
     Args:
         bank: What is cut from.
@@ -103,7 +106,8 @@ def draw_batch(
         moves = uniform(batch) < config.move_share
         moves[:pictured] = False
         orbit = torch.where(moves, any_of(bank.moving, batch), orbit)
-    orbit[:pictured] = any_of(bank.turning, pictured)
+    any_turning = any_of(bank.turning, pictured)
+    orbit[:pictured] = torch.where(plain[:pictured], any_of(bank.level, pictured), any_turning)
     around = bank.latents.shape[1]
     number = uniform(batch, 6)
     # The widest spacing closes the turn; it is what is asked for most.
@@ -120,15 +124,18 @@ def draw_batch(
     drop = torch.full((batch,), config.drop_text, device=device)
     drop[:pictured] = config.drop_pictured_text
     keep = (number[:, 4] >= drop).float()
+    variation, repainted = random_variation(
+        -bank.azimuth[orbit, frame[:, 0]][:pictured], config.vary_pictured, generator
+    )
+    keep[:pictured] *= ~repainted
     given = uniform(batch, length) < uniform(batch, 1)
     given &= number[:, 5:] * (1 - config.give_picture) < config.give_frames
     given[:pictured] = False
     mask = given[:, :, None, None, None].float().repeat(1, 1, 1, *clean.shape[-2:])
     reference = clean * mask
     if pictured:
-        away = -bank.azimuth[orbit, frame[:, 0]][:pictured]
-        clean[:pictured], rays[:pictured] = turn_clips(
-            bank.autoencoder, clean[:pictured], rays[:pictured], away
+        clean[:pictured], rays[:pictured] = vary_clips(
+            bank.autoencoder, clean[:pictured], rays[:pictured], variation
         )
         reference[:pictured, :1] = as_pictures(bank.autoencoder, clean[:pictured, :1], generator)
         mask[:pictured, :1] = PICTURE_MASK

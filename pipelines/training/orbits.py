@@ -12,8 +12,12 @@ from jaxtyping import Float, Int, UInt8
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipelines.training.meshes import CaptionRow, read_packed, read_rows
-from pipelines.training.renders import RenderConfig, render_orbits
+from pipelines.training.deform import deformed
+from pipelines.training.meshes import CaptionRow, PackedMesh, read_packed, read_rows
+from pipelines.training.renders import RenderConfig, object_generator, render_orbits
+
+COPY_ORBITS = 2
+"""Orbits of a deformed copy: the default one and a random one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,27 +76,45 @@ class PackedMeshes:
     device: torch.device | str = "cpu"
     seed: int = 0
     ids: frozenset[str] | None = None
-    """The dataset is of these objects alone; of all if None."""
+    """The dataset is of these objects alone, and of what is deformed of them; of all if None."""
 
     def listing(self) -> list[CaptionRow]:
-        return [row for row in read_rows(self.path) if self.ids is None or row.id in self.ids]
+        return [
+            row
+            for own in read_rows(self.path)
+            if self.ids is None or own.id in self.ids
+            for row in (own, *self._copies(own))
+        ]
 
     def shards(self) -> Iterator[Shard]:
         place = {row.id: number for number, row in enumerate(self.listing())}
-        named = {row.id for row in self.listing() if row.name}
+        rows = {row.id: row for row in read_rows(self.path)}
+        # What nobody can ask for by name is shown beside a picture alone, from all around.
+        nameless = replace(self.config, num_moving=0)
+        copied = replace(nameless, num_orbits=COPY_ORBITS)
         for id_, mesh in read_packed(self.path):
             if id_ not in place:
                 continue
-            # What nobody can ask for by name is shown beside a picture alone, from all around.
-            config = self.config if id_ in named else replace(self.config, num_moving=0)
-            drawn = render_orbits(id_, mesh, config, seed=self.seed, device=self.device)
-            yield Shard(
-                frames=drawn.frames,
-                c2w=drawn.c2w,
-                fov_y=drawn.fov_y,
-                object=torch.full((len(drawn.frames),), place[id_]),
-                moves=drawn.moves,
-            )
+            yield self._drawn(id_, mesh, self.config if rows[id_].name else nameless, place[id_])
+            for copy in self._copies(rows[id_]):
+                other = deformed(mesh, object_generator(copy.id, self.seed))
+                yield self._drawn(copy.id, other, copied, place[copy.id])
+
+    def _copies(self, row: CaptionRow) -> list[CaptionRow]:
+        return [
+            replace(row, id=f"{row.id}~{number}", name="")
+            for number in range(self.config.num_deformed)
+        ]
+
+    def _drawn(self, id_: str, mesh: PackedMesh, config: RenderConfig, place: int) -> Shard:
+        drawn = render_orbits(id_, mesh, config, seed=self.seed, device=self.device)
+        return Shard(
+            frames=drawn.frames,
+            c2w=drawn.c2w,
+            fov_y=drawn.fov_y,
+            object=torch.full((len(drawn.frames),), place),
+            moves=drawn.moves,
+        )
 
 
 def open_orbits(

@@ -1,10 +1,13 @@
 """Orbits as they look to somebody who holds one picture: turned to face it, its light unknown.
 
-Both work on latents through the autoencoder's linear part, so that the cached latents serve.
+Some are mirrored, some painted anew: pictures show more than any set of meshes does. All work on
+latents through the autoencoder's linear part, so that the cached latents serve.
 """
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +22,23 @@ LAMP_STRENGTH = 1.5
 LAMPS_FROM, LAMPS_OVER = torch.tensor([-1.0, 0.1, 0.1]), torch.tensor([2.0, 1.0, 1.0])
 
 
+# How faint a repainted clip's colours may become, each channel, and how grey.
+LEAST_GAIN, LEAST_SATURATION = 0.5, 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How clips are seen otherwise than they were drawn."""
+
+    turn: Float[Tensor, " clip"]
+    """By how much the world is turned about +y, radians; before all else."""
+    mirrored: Bool[Tensor, " clip"]
+    """Whether left and right are exchanged."""
+    paint: Float[Tensor, "clip 3 3"]
+    """What the colours are multiplied with; no entry below 0 and no row above 1 in all, so that
+    every colour stays one."""
+
+
 def yaw_rotation(angle: Float[Tensor, " clip"]) -> Float[Tensor, "clip 3 3"]:
     """Return the rotations about +y; a positive angle moves +z towards +x, as azimuth does."""
     cos, sin = angle.cos(), angle.sin()
@@ -27,26 +47,55 @@ def yaw_rotation(angle: Float[Tensor, " clip"]) -> Float[Tensor, "clip 3 3"]:
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
-def turn_clips(
+def random_variation(
+    turn: Float[Tensor, " clip"], share: float, generator: torch.Generator
+) -> tuple[Variation, Bool[Tensor, " clip"]]:
+    """Return turned clips' random variation, and which of them are painted.
+
+    Args:
+        turn: Radians.
+        share: How often a clip is mirrored, and, whether it is or not, how often painted.
+        generator: On the clips' device.
+    """
+    number = torch.rand(len(turn), 9, generator=generator, device=turn.device)
+    # The order of three random numbers is a permutation of the channels.
+    order = F.one_hot(number[:, :3].argsort(dim=1), 3).float()
+    saturation = LEAST_SATURATION + (1 - LEAST_SATURATION) * number[:, 3, None, None]
+    gain = LEAST_GAIN + (1 - LEAST_GAIN) * number[:, 4:7, None]
+    plain = torch.eye(3, device=turn.device).expand(len(turn), -1, -1)
+    painted = number[:, 7] < share
+    paint = gain * (saturation * order + (1 - saturation) / 3)
+    paint = torch.where(painted[:, None, None], paint, plain)
+    return Variation(turn=turn, mirrored=number[:, 8] < share, paint=paint), painted
+
+
+def vary_clips(
     autoencoder: Autoencoder,
     latents: Float[Tensor, "clip frame latent rows columns"],
     rays: Float[Tensor, "clip frame ray rows columns"],
-    angle: Float[Tensor, " clip"],
+    variation: Variation,
 ) -> tuple[Tensor, Tensor]:
-    """Return the latents and rays of the same clips after the world was turned about +y.
+    """Return the latents and rays of the same clips, seen otherwise.
 
     Args:
-        autoencoder: Its linear part reads and writes the normals.
+        autoencoder: Its linear part reads and writes the frames.
         latents: Of whole clips.
-        rays: Plücker coordinates; direction and moment turn alike.
-        angle: Radians, one a clip.
+        rays: Plücker coordinates.
+        variation: Turned, direction and moment turn alike; mirrored, the moment, which is a
+            product of two vectors, turns the other way.
     """
-    turn = yaw_rotation(angle)
+    turn = yaw_rotation(variation.turn)
     frames = autoencoder.decode_linear(latents)
+    colour = torch.einsum("bij,bfjhw->bfihw", variation.paint, frames[:, :, :3] + 1) - 1
     normals = torch.einsum("bij,bfjhw->bfihw", turn, frames[:, :, 4:])
-    turned = autoencoder.encode(torch.cat([frames[:, :, :4], normals], dim=2))
-    lines = rays.unflatten(2, (2, 3))
-    return turned, torch.einsum("bij,bfkjhw->bfkihw", turn, lines).flatten(2, 3)
+    lines = torch.einsum("bij,bfkjhw->bfkihw", turn, rays.unflatten(2, (2, 3)))
+    frames = torch.cat([colour, frames[:, :, 3:4], normals], dim=2)
+    side = frames.new_tensor([1, 1, 1, 1, -1, 1, 1])[:, None, None]
+    across = lines.new_tensor([[-1, 1, 1], [1, -1, -1]])[:, :, None, None]
+    mirrored = variation.mirrored[:, None, None, None, None]
+    frames = torch.where(mirrored, frames.flip(-1) * side, frames)
+    lines = torch.where(mirrored[..., None], lines.flip(-1) * across, lines)
+    return autoencoder.encode(frames), lines.flatten(2, 3)
 
 
 def as_pictures(

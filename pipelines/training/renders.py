@@ -38,6 +38,8 @@ class RenderConfig:
     """Orbits an object; the first is the default orbit, level at 15 degrees."""
     num_moving: int = 0
     """Clips a named object in which it moves, or (every third) the camera goes no orbit."""
+    num_deformed: int = 0
+    """Copies of every mesh in another shape, which have no name and two orbits each."""
     samples: int = 2
     """Samples along a pixel's side."""
     shard_objects: int = 128
@@ -47,8 +49,9 @@ class RenderConfig:
         for name in ("size", "num_frames", "num_orbits", "samples", "shard_objects"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.num_moving < 0:
-            raise ValueError(f"num_moving is {self.num_moving}; it must be at least 0")
+        for name in ("num_moving", "num_deformed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +159,7 @@ def render_orbits(
     Every object has a generator of its own, which its id and the seed start: it is drawn alike
     alone and among others. All lies on the device.
     """
-    generator = torch.Generator().manual_seed(_object_seed(id_, seed))
+    generator = object_generator(id_, seed)
     orbits = [orbit_cameras(config.num_frames, size=config.size)]
     orbits += [random_orbit(config, generator) for _ in range(config.num_orbits - 1)]
     low = float(mesh.vertices[:, 1].min())
@@ -245,8 +248,10 @@ def _write_listing(path: Path, listing: dict[str, object]) -> None:
     partial.replace(path)
 
 
-def _object_seed(id_: str, seed: int) -> int:
-    return (sum(ord(letter) * 131**place for place, letter in enumerate(id_)) + seed) % 2**31
+def object_generator(id_: str, seed: int) -> torch.Generator:
+    """Return an object's own generator."""
+    number = sum(ord(letter) * 131**place for place, letter in enumerate(id_)) + seed
+    return torch.Generator().manual_seed(number % 2**31)
 
 
 def _to(mesh: PackedMesh, device: torch.device | str) -> PackedMesh:

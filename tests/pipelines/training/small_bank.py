@@ -37,6 +37,7 @@ def make_bank() -> LatentBank:
         named=torch.arange(4),
         turning=torch.arange(5),
         moving=torch.zeros(0, dtype=torch.long),
+        level=torch.tensor([0, 3, 4]),
         default=torch.tensor([0, 3]),
         painted=torch.tensor([1, 3]),
         tokens=torch.randn(10, 3, 8, generator=generator).half(),

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from pipelines.training.deform import deformed
 from pipelines.training.meshes import CaptionRow, read_caption_rows, read_glb, write_packed
 from pipelines.training.orbits import RenderedFolder, Shard, network_frames, open_orbits
 from pipelines.training.renders import RenderConfig, random_orbit, render_dataset, render_mesh
@@ -152,6 +153,50 @@ def test_packed_meshes_are_drawn_as_the_folder_of_their_renders(tmp_path: Path) 
     assert same.listing() == rows[:1]
     few = open_orbits(tmp_path / "meshes.safetensors", config, limit=1)
     assert len(list(few.shards())) == 1
+
+
+def test_deformed_copies_have_no_name_and_do_not_depend_on_their_company(
+    tmp_path: Path,
+) -> None:
+    write_folder(tmp_path)
+    rows = sorted(read_caption_rows(tmp_path), key=lambda row: row.id)
+    meshes = [read_glb(tmp_path / row.file) for row in rows]
+    write_packed(rows, meshes, tmp_path / "meshes.safetensors")
+    config = RenderConfig(size=32, num_frames=4, num_orbits=3, num_deformed=2)
+    orbits = open_orbits(tmp_path / "meshes.safetensors", config)
+    assert [row.name for row in orbits.listing()] == ["ball red", "", "", "crate", "", ""]
+    found = list(orbits.shards())
+    assert [shard.object.unique().tolist() for shard in found] == [[i] for i in range(6)]
+    assert [len(shard.frames) for shard in found] == [3, 2, 2, 3, 2, 2]
+    alone = open_orbits(tmp_path / "meshes.safetensors", config, names={"crate"})
+    for shard, other in zip(found[3:], alone.shards(), strict=True):
+        assert torch.equal(shard.frames, other.frames)
+    plain = open_orbits(tmp_path / "meshes.safetensors", replace(config, num_deformed=0))
+    for shard, other in zip(found[::3], plain.shards(), strict=True):
+        assert torch.equal(shard.frames, other.frames)
+
+
+def test_deformed_meshes_fill_the_sphere_stretched_and_tapered_within_bounds(
+    tmp_path: Path,
+) -> None:
+    write_folder(tmp_path)
+    box = read_glb(tmp_path / {row.id: row.file for row in read_caption_rows(tmp_path)}["box"])
+    # Aside of the middle, as no mesh is that was read.
+    aside = replace(box, vertices=0.5 * box.vertices + 0.2)
+    shapes, tapers = [], []
+    for seed in range(20):
+        other = deformed(aside, torch.Generator().manual_seed(seed))
+        points = other.vertices
+        assert torch.equal(other.faces, box.faces)
+        assert_close(float(points.norm(dim=1).max()), 1.0)
+        assert_close(points.amin(dim=0), -points.amax(dim=0))
+        top, bottom = points[:, 1] == points[:, 1].max(), points[:, 1] == points[:, 1].min()
+        widths = [points[rows][:, [0, 2]].std(dim=0).norm() for rows in (top, bottom)]
+        tapers.append(float(widths[0] / widths[1]))
+        shapes.append(float(points[:, 1].max() / points[:, [0, 2]].norm(dim=1).max()))
+    assert max(tapers) > 1.2 and min(tapers) < 0.8
+    assert min(tapers) >= 0.6 / 1.4 and max(tapers) <= 1.4 / 0.6
+    assert max(shapes) > 1.5 * min(shapes)
 
 
 def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:

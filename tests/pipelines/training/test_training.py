@@ -259,6 +259,7 @@ def test_a_bank_holds_every_orbit_under_its_own_objects_words(tmp_path: Path) ->
     assert [bank.texts[i] for i in bank.captions[9].tolist()] == [""] * 3
     assert not bank.tokens[bank.captions[9]].any()
     assert bank.default.tolist() == [0, 3, 6]
+    assert bank.level.tolist() == [0, 3, 6, 9]
     assert bank.painted.tolist() == [2, 5, 8]
     rows = {0: shards[0][0], 1: shards[0][1], 3: shards[0][2], 4: shards[0][3], 6: shards[1][0]}
     rows[9] = shards[1][2]
