@@ -188,7 +188,14 @@ def run_pictures(args: argparse.Namespace) -> None:
     from pipelines.training.picture_scores import evaluate_pictures
 
     report = evaluate_pictures(
-        args.model, args.known, args.held_out, args.count, args.out, seed=args.seed
+        args.model,
+        args.known,
+        args.held_out,
+        args.count,
+        args.out,
+        num_steps=args.steps,
+        guidance_scale=args.guidance,
+        seed=args.seed,
     )
     print({key: value for key, value in report.items() if key != "objects"})
 

@@ -125,6 +125,8 @@ def build_parser() -> argparse.ArgumentParser:
     pictures.add_argument("held_out", type=Path, help="packed meshes that it was not")
     pictures.add_argument("--model", type=Path, default=Path("assets/models/embedded"))
     pictures.add_argument("--count", type=int, default=40, help="about how many of the latter")
+    pictures.add_argument("--steps", type=int, default=None)
+    pictures.add_argument("--guidance", type=float, default=None)
     pictures.add_argument("--seed", type=int, default=0)
     pictures.add_argument("--out", type=Path, default=Path("docs/evaluation"))
     return parser
