@@ -79,6 +79,7 @@ def run_transformer(args: argparse.Namespace) -> None:
     from pipelines.training.bank import build_bank
     from pipelines.training.clips import ClipConfig
     from pipelines.training.course import STATE_NAME, Course, follow, teach_guidance
+    from pipelines.training.guidance import without_guidance
     from pipelines.training.orbits import open_orbits
     from pipelines.training.renders import RenderConfig
     from pipelines.training.transformer import TransformerTraining, averaged_network
@@ -112,6 +113,8 @@ def run_transformer(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     begun = args.guidance_of or args.init
     network = load_transformer(begun) if begun else DiT(preset.transformer)
+    if network.config.max_guidance > 1:
+        network = without_guidance(network)
     if network.config != preset.transformer:
         raise ValueError(f"{begun} holds another network than preset {args.preset}")
     course = Course(

@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     flow.add_argument("--out", type=Path, required=True, help="folder of the state and the log")
     flow.add_argument("--preset", default="nano", choices=PRESET_NAMES)
     begin = flow.add_mutually_exclusive_group()
-    begin.add_argument("--init", type=Path, help="weights to begin with, of the same preset")
+    begin.add_argument("--init", type=Path, help="weights to go on from, of the same preset")
     begin.add_argument(
         "--guidance-of",
         type=Path,

@@ -53,3 +53,20 @@ def new_student(teacher: DiT, max_guidance: float = MAX_GUIDANCE) -> DiT:
     }
     student.load_state_dict(teacher.state_dict() | own)
     return student
+
+
+@torch.no_grad()
+def without_guidance(student: DiT) -> DiT:
+    """Return a network that answers as this one does where no guidance is asked for.
+
+    What the student adds to its conditioning then is the same for all clips.
+    """
+    plain = DiT(replace(student.config, max_guidance=1.0))
+    weights = {
+        name: value.clone()
+        for name, value in student.state_dict().items()
+        if not name.startswith("guidance_in.")
+    }
+    weights["sigma_in.down.bias"] += student.guidance_in(weights["sigma_in.down.bias"].new_zeros(1))
+    plain.load_state_dict(weights)
+    return plain

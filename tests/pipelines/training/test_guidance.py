@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from pipelines.training.clips import draw_batch
-from pipelines.training.guidance import GuidanceTeacher, new_student
+from pipelines.training.guidance import GuidanceTeacher, new_student, without_guidance
 from pipelines.training.transformer import (
     TransformerTraining,
     export_average,
@@ -47,6 +47,20 @@ def test_a_new_student_answers_as_its_teacher_whatever_guidance_it_is_told(teach
     for scale in (1.0, 3.0):
         told = replace(cond, guidance=torch.full((len(x),), scale))
         assert_close(student(x, sigma, told), teacher(x, sigma, cond), atol=0, rtol=0)
+
+
+def test_training_may_go_on_from_weights_that_have_learnt_guidance(teacher: DiT) -> None:
+    x, sigma, cond = make_inputs()
+    torch.manual_seed(2)
+    student = new_student(teacher).eval()
+    for parameter in student.guidance_in.parameters():
+        torch.nn.init.normal_(parameter)
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    plain = without_guidance(student).eval()
+    assert plain.config == CONFIG
+    assert_close(plain(x, sigma, cond), student(x, sigma, cond), atol=1e-4, rtol=1e-4)
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_the_teacher_shows_its_guided_answers_and_tells_how_strong_they_are(teacher: DiT) -> None:
