@@ -63,7 +63,7 @@ def train(
             DiT(config),
             bank,
             training,
-            ClipConfig(give_picture=0.5),
+            ClipConfig(),
             state,
             compile_model=device != "cpu",
             seed=seed,

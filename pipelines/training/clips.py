@@ -35,7 +35,7 @@ class ClipConfig:
     """How often a clip loses its caption, for guidance."""
     give_frames: float = 0.05
     """How often some frames are given as references."""
-    give_picture: float = 0.2
+    give_picture: float = 0.5
     """How often the first frame is given as a picture, before which the object stands."""
     drop_pictured_text: float = 0.5
     """How often a clip with a picture loses its caption, for a picture must do alone too."""

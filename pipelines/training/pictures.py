@@ -20,8 +20,6 @@ LEAST_AMBIENT = 0.45
 LAMP_STRENGTH = 1.5
 # Where the lamp stands: from here, so far over; above and before the object.
 LAMPS_FROM, LAMPS_OVER = torch.tensor([-1.0, 0.1, 0.1]), torch.tensor([2.0, 1.0, 1.0])
-
-
 # How faint a repainted clip's colours may become, each channel, and how grey.
 LEAST_GAIN, LEAST_SATURATION = 0.5, 0.4
 
