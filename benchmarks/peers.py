@@ -45,6 +45,7 @@ RATES = {
     "tensorf": {"fields": (1e-3, 1e-4), "encodings": (2e-2, 2e-3)},
     "nerfacto": {"fields": (1e-2, 1e-4), "proposal_networks": (1e-2, 1e-4)},
 }
+PEERS = tuple(RATES)
 
 
 class _NoLpips(nn.Module):
@@ -52,6 +53,11 @@ class _NoLpips(nn.Module):
 
     def __init__(self, normalize: bool) -> None:
         super().__init__()
+
+
+def row_name(method: str, times: float) -> str:
+    """Return what a peer is called in the table that gets so many times our seconds."""
+    return f"{method} x{times:g}"
 
 
 def make_model(method: str, num_frames: int) -> Model:
@@ -199,12 +205,13 @@ def score_peer(subject: "Subject", method: str, times: float, our_seconds: float
     return Score(
         name=subject.name,
         light=subject.light,
-        method=f"{method} x{times:g}",
+        method=row_name(method, times),
         field=float(psnr_in_box(seen, unseen).mean()),
         mesh=math.nan,
         ssim=float(ssim(seen.albedo, unseen.albedo).mean()),
         **best,
         seconds=stages.total,
+        processor=times * our_seconds,
         mib=stages.peak_mib,
         stages=stages.by_name,
     )

@@ -10,12 +10,15 @@ normals, as the embedded model makes them. `--concave` and `--everyday` name six
 corpus. Beside ours stand the bare visual hull and, with `--peers`, nerfstudio's TensoRF and
 nerfacto, on the same frames, given so many times the processor seconds of our fit.
 
+What `--json` holds already is not measured again: with peers a mesh takes up to an hour of a core.
+
 Views are judged inside the box of the true alpha, four pixels wider; Chamfer is the mean of both
 mean distances of 100,000 samples a side, the F-score's threshold 0.02; IoU only where the truth is
 watertight. Memory is the most that the process held in a stage.
 """
 
 import argparse
+import itertools
 import json
 import math
 import statistics
@@ -75,6 +78,8 @@ class Score:
     iou: float
     seconds: float
     """Until the field was there."""
+    processor: float = math.nan
+    """The processor's seconds until then, of which peers are given so many times as many."""
     mib: float
     """Most memory of the process until the mesh was there."""
     stages: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -136,8 +141,18 @@ def subject_of(path: Path, light: str, size: int) -> Subject:
     )
 
 
-def score_field(subject: Subject, method: str, fitted: Field, stages: Stages) -> Score:
-    """Return how near a field, and the mesh made of it, are to a known mesh."""
+def score_field(
+    subject: Subject, method: str, fitted: Field, stages: Stages, processor: float
+) -> Score:
+    """Return how near a field, and the mesh made of it, are to a known mesh.
+
+    Args:
+        subject: What was reconstructed.
+        method: By what.
+        fitted: The field.
+        stages: What making it took, to which the mesh's stages are added.
+        processor: The processor's seconds that it took.
+    """
     seconds = stages.total
     with stages.stage("mesh"):
         surface = extract_mesh(fitted, MeshConfig())
@@ -156,6 +171,7 @@ def score_field(subject: Subject, method: str, fitted: Field, stages: Stages) ->
         ssim=float(ssim(drawn.albedo, subject.unseen.albedo).mean()),
         **surface_scores(subject, surface.vertices, surface.faces),
         seconds=seconds,
+        processor=processor,
         mib=stages.peak_mib,
         stages=stages.by_name,
     )
@@ -169,24 +185,65 @@ def surface_scores(subject: Subject, vertices: np.ndarray, faces: np.ndarray) ->
     return asdict(scores) | ({} if subject.watertight else {"iou": math.nan})
 
 
-def measure(subject: Subject, config: FitConfig, peers: list[float]) -> Iterator[Score]:
-    """Yield the scores of the hull, of the fit, and of the peers."""
+def measure(
+    subject: Subject, config: FitConfig, peers: list[float], held: dict[str, Score]
+) -> Iterator[Score]:
+    """Yield the scores of the hull, of the fit, and of the peers.
+
+    Args:
+        subject: What is reconstructed.
+        config: Of our fit, and of the hull.
+        peers: How many times our seconds the peers get.
+        held: Scores that are there already, by method.
+    """
+    yield held.get("hull") or _score_hull(subject, config)
+    ours = held.get("ours") or _score_fit(subject, config)
+    yield ours
+    if peers:
+        from benchmarks.peers import PEERS, row_name, score_peer
+
+        for times in peers:
+            for method in PEERS:
+                known = held.get(row_name(method, times))
+                yield known or score_peer(subject, method, times, ours.processor)
+
+
+def _score_hull(subject: Subject, config: FitConfig) -> Score:
     stages = Stages()
+    started = time.process_time()
     with stages.stage("hull"):
         hull = hull_field(subject.orbit, config.hull, torch.Generator().manual_seed(0))
-    yield score_field(subject, "hull", hull, stages)
+    return score_field(subject, "hull", hull, stages, time.process_time() - started)
+
+
+def _score_fit(subject: Subject, config: FitConfig) -> Score:
     stages = Stages()
     started = time.process_time()
     with stages.stage("fit"):
         fitted = finish(fit(subject.orbit, config, torch.Generator().manual_seed(0)))
-    spent = time.process_time() - started
-    yield score_field(subject, "ours", fitted, stages)
-    if peers:
-        from benchmarks.peers import score_peer
+    return score_field(subject, "ours", fitted, stages, time.process_time() - started)
 
-        for times in peers:
-            for method in ("tensorf", "nerfacto"):
-                yield score_peer(subject, method, times, spent)
+
+def read_scores(path: Path, settings: dict[str, int]) -> list[Score]:
+    """Return the lines that a file holds; none where there is no file.
+
+    Raises:
+        ValueError: They were measured with other settings.
+    """
+    if not path.exists():
+        return []
+    held = json.loads(path.read_text())
+    if held["settings"] != settings:
+        raise ValueError(f"{path} was measured with {held['settings']}, not with {settings}")
+    return [Score(**row) for row in held["scores"]]
+
+
+def write_scores(path: Path, settings: dict[str, int], scores: list[Score]) -> None:
+    """Write lines for `read_scores`, all or none of them."""
+    table = {"settings": settings, "scores": [asdict(row) for row in scores]}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(table, indent=1) + "\n")
+    part.replace(path)
 
 
 def averages(scores: list[Score]) -> list[Score]:
@@ -217,7 +274,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers", type=float, nargs="*", default=[], help="times our seconds, for instance 1 10"
     )
-    parser.add_argument("--json", type=Path, help="where to write the scores")
+    parser.add_argument("--json", type=Path, help="file of the scores, read first and gone on with")
     return parser
 
 
@@ -229,16 +286,21 @@ def main() -> None:
     paths = [path for folder in arguments.folders for path in sorted(folder.glob("*.glb"))]
     paths = [path for path in paths if not names or path.stem in names]
     config = FitConfig(num_steps=arguments.steps)
+    settings = {"size": arguments.size, "steps": arguments.steps}
+    held = read_scores(arguments.json, settings) if arguments.json else []
+    known = {(row.name, row.light, row.method): row for row in held}
     print(ROW.format("mesh", "light", "method", *COLUMNS))
-    scores: list[Score] = []
-    for path in paths:
-        for light in arguments.light:
-            for row in measure(subject_of(path, light, arguments.size), config, arguments.peers):
-                scores.append(row)
-                print(row.line(), flush=True)
-                if arguments.json:
-                    arguments.json.write_text(json.dumps([asdict(s) for s in scores], indent=1))
-    for row in averages(scores):
+    shown: list[Score] = []
+    for path, light in itertools.product(paths, arguments.light):
+        there = {row.method: row for row in held if (row.name, row.light) == (path.stem, light)}
+        subject = subject_of(path, light, arguments.size)
+        for row in measure(subject, config, arguments.peers, there):
+            shown.append(row)
+            known[row.name, row.light, row.method] = row
+            print(row.line(), flush=True)
+            if arguments.json:
+                write_scores(arguments.json, settings, list(known.values()))
+    for row in averages(shown):
         print(row.line())
 
 
