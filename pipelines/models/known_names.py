@@ -33,6 +33,11 @@ NOUN_ALONE = 0.62
 spelling or their subject ("cat" to "catsup", "monkey" to "banana") as much as for their meaning."""
 WORD_MORE = 0.1
 """What every further word that tells of the thing takes off that."""
+COMPOUND = 0.6
+"""Similarity from which a noun with another before it means a known thing: a name is near for one
+of the two alone ("hockey stick" to "popsicle stick", "frying pan" to "stove")."""
+ADJECTIVE = re.compile("(ical|ic|ous|ful|less|ish|ive|able)$")
+"""How words end that describe a noun instead of making another of it ("a mechanical android")."""
 NOUN_IN_FRONT = 0.8
 """Similarity from which a noun alone means what a longer name begins with it: a train is a train
 locomotive, but a lion is no lionfish and a peanut no peanut butter."""
@@ -138,6 +143,8 @@ class KnownNames:
         if len(telling) == 1 and name.startswith(telling[0]):
             plural = name.removeprefix(telling[0]) in ("s", "es")
             return NOUN_ALONE if plural else NOUN_IN_FRONT
+        if self._is_compound(prompt, telling):
+            return COMPOUND
         return NOUN_ALONE - WORD_MORE * max(0, len(telling) - 1)
 
     def _telling(self, prompt: str) -> list[str]:
@@ -145,6 +152,11 @@ class KnownNames:
         words = re.findall(r"[\w'-]+", ARTICLE.sub("", prompt.strip().lower()))
         nothing = TELLS_NOTHING | self.colours
         return [word for word in words if word not in nothing]
+
+    def _is_compound(self, prompt: str, telling: list[str]) -> bool:
+        """Return whether a prompt is of two nouns that name one thing together."""
+        described = AFTER_NOUN.search(prompt.lower()) is not None
+        return len(telling) == 2 and not described and not ADJECTIVE.search(telling[0])
 
     def renamed(self, prompt: str, name: str) -> str:
         """Return a name as a caption, in the colours that the prompt gives its noun."""

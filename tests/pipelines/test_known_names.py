@@ -38,6 +38,10 @@ def taught(model: EmbeddedModel) -> EmbeddedModel:
         *("a dog", "a drum", "a guitar", "an electric guitar"),
         # The names of other things begin with them.
         *("a lion", "a butterfly", "a chicken", "a peanut"),
+        # One of their two nouns is near to another thing: a popsicle stick, a stove, a glove, a
+        # coffee machine, a helmet, a blender, a donkey, a cup on a saucer.
+        *("a hockey stick", "a frying pan", "a baseball bat", "a vending machine", "a top hat"),
+        *("a cement mixer", "a mountain goat", "a flying saucer", "a small blue hockey stick"),
     ],
 )
 def test_a_noun_that_is_far_from_all_is_drawn_as_typed_with_a_warning(
@@ -68,6 +72,9 @@ def test_it_is_no_nearer_when_it_moves(taught: EmbeddedModel) -> None:
         ("a purple rocket", "a purple spaceship"),
         ("a mechanical android", "a robot"),
         ("a cab for hire", "a car taxi"),
+        ("a garbage lorry", "a garbage truck"),
+        ("a railway engine", "a train locomotive"),
+        ("a flying saucer with a cup on it", "a cup on a saucer"),
     ],
 )
 def test_other_words_for_a_known_thing_are_drawn_as_that_thing(
