@@ -20,7 +20,7 @@ from threed.carving import outward, take_away
 from threed.field import Field
 from threed.hull import distance_to_surface
 from threed.orbit import OrbitVideo
-from threed.render import render_views, surface_points
+from threed.render import views_and_surface
 from threed.upright import Up
 
 # The air so many voxels about the opening is beside no wall.
@@ -165,12 +165,13 @@ def truer(first: Field, second: Field, orbit: OrbitVideo, config: HollowConfig) 
     blurred while voxels are large, and would drown the rest.
     """
     core = -F.max_pool2d(-orbit.alpha[:, None], 2 * EDGE + 1, 1, EDGE)[:, 0] > 0.95
-    surfaces = [surface_points(field, orbit.cameras) for field in (first, second)]
+    shown = [views_and_surface(field, orbit.cameras) for field in (first, second)]
+    surfaces = [surface for _, surface in shown]
     way = (surfaces[0].points - surfaces[1].points).norm(dim=-1)
     asked = core & surfaces[0].hit & surfaces[1].hit & (way > APART * first.voxel)
     if not bool(asked.any()):
         return first
-    errors = [_error(render_views(field, orbit.cameras), orbit, asked) for field in (first, second)]
+    errors = [_error(seen, orbit, asked) for seen, _ in shown]
     return second if errors[1] * 10 ** (config.margin_db / 10) < errors[0] else first
 
 

@@ -170,17 +170,25 @@ class SurfacePoints:
 
 def surface_points(field: Field, cameras: Cameras, *, step: float = 0.7) -> SurfacePoints:
     """Return where each pixel's ray meets the surface, on average over its weights."""
-    return views_and_surface(field, cameras, step=step)[1]
+    return views_and_surface(field, cameras, step=step, num_coloured=0)[1]
 
 
 def views_and_surface(
-    field: Field, cameras: Cameras, *, step: float = 0.7
+    field: Field, cameras: Cameras, *, step: float = 0.7, num_coloured: int | None = None
 ) -> tuple[OrbitVideo, SurfacePoints]:
-    """Return what `render_views` and `surface_points` do, for the cost of one."""
+    """Return what `render_views` and `surface_points` do, for the cost of one.
+
+    Args:
+        field: The field.
+        cameras: Views to draw.
+        step: Spacing of samples, voxels.
+        num_coloured: Rays of a block that get a colour, as `render_samples` takes it.
+    """
     size = (len(cameras), cameras.height, cameras.width)
     table = torch.zeros(*size, 10, device=cameras.c2w.device)
     flat = table.reshape(-1, 10)
-    for rows, samples, seen in _views(field, cameras, pixel_sharpness(field, cameras), step):
+    sharpness = pixel_sharpness(field, cameras)
+    for rows, samples, seen in _views(field, cameras, sharpness, step, num_coloured):
         middle = 0.5 * (samples.points + torch.roll(samples.points, -1, dims=0))
         points = sum_over_rays(seen.weights[:, None] * middle, samples)
         points = points / seen.accumulation.clamp(min=1e-6)[:, None]
@@ -204,7 +212,7 @@ def views_and_surface(
 
 
 def _views(
-    field: Field, cameras: Cameras, sharpness: float, step: float
+    field: Field, cameras: Cameras, sharpness: float, step: float, num_coloured: int | None = None
 ) -> Iterator[tuple[Int[Tensor, " ray"], RaySamples, Rendered]]:
     """Yield blocks of all pixels of all views, by flat index, without gradients."""
     origins, directions = (rays.reshape(-1, 3) for rays in camera_rays(cameras))
@@ -222,5 +230,6 @@ def _views(
                 continue
             band, (at_samples,) = narrow_band(field, [interpolation(field, samples.points)])
             table, _ = band.values(field)
-            seen = render_samples(field, at_samples(table), samples, sharpness)
+            values = at_samples(table)
+            seen = render_samples(field, values, samples, sharpness, num_coloured=num_coloured)
         yield rows, samples, seen
