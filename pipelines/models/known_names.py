@@ -22,8 +22,13 @@ from pipelines.video.text import TEXT_WIDTH
 ARTICLE = re.compile(r"^(an?|the|some|one) ")
 # What follows a noun and describes it: there its phrase ends.
 AFTER_NOUN = re.compile(
-    r",| (with|without|in|on|of|for|from|like|made|full|that|which|who|and|at|under) "
+    r",? (with|without|in|on|of|for|from|like|made|full|that|which|who|at|under) "
 )
+JOINED = re.compile(r",? and |, ?")
+"""What joins words that describe one noun, or nouns."""
+ANOTHER_THING = re.compile(r"^(an?|the|some|one|two|three|his|her|its) ")
+COLOUR_BEHIND = re.compile(r"(?: in|,) ([a-z]+)(?: and ([a-z]+))?$")
+"""What says of a noun before it which colour it has ("a rocket in red and white")."""
 PLAINER = 0.02
 """Similarity that a word more in a name must bring."""
 LONGEST_NOUN = 4
@@ -48,7 +53,7 @@ TELLS_NOTHING = frozenset({
     "two", "three", "with", "without", "in", "on", "of", "for", "from", "like", "at", "under",
     "and", "which", "who", "is", "are",
     "small", "little", "tiny", "big", "large", "huge", "tall", "short", "long", "old", "new",
-    "fat", "thin", "cute", "pretty", "nice", "beautiful", "wooden", "golden", "plastic", "gray",
+    "fat", "thin", "cute", "pretty", "nice", "beautiful", "wooden", "golden", "plastic",
 })
 # fmt: on
 
@@ -103,12 +108,14 @@ class KnownNames:
 
     def called_by_name(self, prompt: str) -> bool:
         """Return whether a prompt's noun is one that the model was taught ("a big blue sofa")."""
-        phrase = ARTICLE.sub("", prompt.strip().lower().rstrip(".!"))
-        if phrase in self.words:
+        if ARTICLE.sub("", _plain(prompt)) in self.words:
             return True
-        words = AFTER_NOUN.split(phrase)[0].split()
-        ends = (" ".join(words[-count:]) for count in range(1, LONGEST_NOUN + 1))
-        return any(end in self.words for end in ends)
+        phrases = [phrase.split() for phrase in _noun_phrases(prompt)]
+        return any(
+            " ".join(words[-count:]) in self.words
+            for words in phrases
+            for count in range(1, LONGEST_NOUN + 1)
+        )
 
     def looked_up(self, prompt: str) -> str:
         """Return the words by which what a prompt means is looked for.
@@ -149,19 +156,41 @@ class KnownNames:
 
     def _telling(self, prompt: str) -> list[str]:
         """Return the words of a prompt that tell what its thing is, in lower case."""
-        words = re.findall(r"[\w'-]+", ARTICLE.sub("", prompt.strip().lower()))
+        words = re.findall(r"[\w'-]+", ARTICLE.sub("", _plain(prompt)))
         nothing = TELLS_NOTHING | self.colours
         return [word for word in words if word not in nothing]
 
     def _is_compound(self, prompt: str, telling: list[str]) -> bool:
         """Return whether a prompt is of two nouns that name one thing together."""
-        described = AFTER_NOUN.search(prompt.lower()) is not None
-        return len(telling) == 2 and not described and not ADJECTIVE.search(telling[0])
+        alone = not AFTER_NOUN.search(_plain(prompt)) and not JOINED.search(_plain(prompt))
+        return alone and len(telling) == 2 and not ADJECTIVE.search(telling[0])
 
     def renamed(self, prompt: str, name: str) -> str:
         """Return a name as a caption, in the colours that the prompt gives its noun."""
-        phrase = AFTER_NOUN.split(ARTICLE.sub("", prompt.strip().lower()))[0]
-        wanted = [word for word in phrase.split() if word in self.colours]
-        given = [word for word in name.split() if word not in self.colours]
-        called = " ".join([*wanted, *given]) if wanted and given else name
-        return plain_prompt(called)
+        behind = COLOUR_BEHIND.search(_plain(prompt))
+        words = [word for phrase in _noun_phrases(prompt) for word in phrase.split()]
+        words += [word for word in (behind.groups() if behind else ()) if word]
+        wanted = [word for word in dict.fromkeys(words) if word in self.colours]
+        given = " ".join(word for word in name.split() if word not in self.colours)
+        if wanted and given:
+            # As two colours were taught.
+            name = f"{' and '.join(wanted[:2])} {given}"
+        elif given in self.names:
+            # No colour was asked for.
+            name = given
+        return plain_prompt(name)
+
+
+def _plain(prompt: str) -> str:
+    """Return a prompt in lower case, without what ends a sentence, in the words for colours."""
+    return re.sub(r"\bgray\b", "grey", prompt.strip().lower().rstrip(".!"))
+
+
+def _noun_phrases(prompt: str) -> list[str]:
+    """Return what stands before all that describes the prompt's thing from behind, in pieces.
+
+    In "a big, red and blue chair with arms" each of the pieces may end in the noun; what has an
+    article of its own is another thing.
+    """
+    first, *others = JOINED.split(AFTER_NOUN.split(ARTICLE.sub("", _plain(prompt)))[0])
+    return [first, *(piece for piece in others if not ANOTHER_THING.match(piece))]

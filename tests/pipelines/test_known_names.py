@@ -75,12 +75,48 @@ def test_it_is_no_nearer_when_it_moves(taught: EmbeddedModel) -> None:
         ("a garbage lorry", "a garbage truck"),
         ("a railway engine", "a train locomotive"),
         ("a flying saucer with a cup on it", "a cup on a saucer"),
+        # In the colours that it was given, wherever these stand.
+        ("a gray rocket", "a grey spaceship"),
+        ("a rocket in red", "a red spaceship"),
+        ("a cab, yellow", "a yellow car taxi"),
+        ("a red and white rocket", "a red and white spaceship"),
+        ("a rocket in blue and white.", "a blue and white spaceship"),
     ],
 )
 def test_other_words_for_a_known_thing_are_drawn_as_that_thing(
     taught: EmbeddedModel, prompt: str, caption: str
 ) -> None:
     assert taught.drawn_as(GenerationRequest(prompt=prompt)) == caption
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *("a red and blue chair", "a black and white cow", "a red, white and blue mushroom"),
+        *("a big, blue sofa", "a round, red table", "an old and broken chair", "a chair, red"),
+        *("a small, gray boat with a sail", "a sword and shield", "The chair."),
+    ],
+)
+def test_a_noun_that_was_taught_is_taken_as_typed_however_it_is_described(
+    taught: EmbeddedModel, prompt: str
+) -> None:
+    assert taught.known.called_by_name(prompt)
+    assert taught.drawn_as(GenerationRequest(prompt=prompt)) is None
+
+
+def test_nothing_has_a_colour_that_nobody_asked_for(taught: EmbeddedModel) -> None:
+    known = taught.known
+    assert "orange race car" in known.names
+    assert known.renamed("a rusty car", "orange race car") == "a race car"
+    assert known.renamed("a rusty green car", "orange race car") == "a green race car"
+    # Nothing else is called so.
+    assert known.renamed("a citrus fruit", "orange") == "an orange"
+    assert known.renamed("a slimy thing", "blue tang") == "a blue tang"
+
+
+def test_what_is_beside_a_thing_is_not_its_name(taught: EmbeddedModel) -> None:
+    for prompt in ("a dog and a chair", "a monkey, a banana", "a cat with a red and blue chair"):
+        assert not taught.known.called_by_name(prompt)
 
 
 def test_no_description_of_the_evaluation_is_asked_for_more_than_it_has(
