@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from pipelines.english import plain_prompt, with_article
+from pipelines.english import indefinite, is_plural, plain_prompt, with_article
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,10 @@ MOTIONS = (
             "{a} {name} getting bigger",
             "{a} {name} growing larger and larger",
         ),
-        words=("growing", "grows", "getting bigger", "getting larger", "swelling", "swells"),
+        words=(
+            *("growing", "grows", "swelling", "swells"),
+            "(?:getting|becoming) (?:bigger|larger)(?: and (?:bigger|larger))?",
+        ),
     ),
     Motion(
         name="shrink",
@@ -112,8 +115,8 @@ MOTIONS = (
             "{a} {name} becoming smaller and smaller",
         ),
         words=(
-            *("shrinking", "shrinks", "getting smaller", "becoming smaller"),
-            *("becoming smaller and smaller", "getting smaller and smaller"),
+            *("shrinking", "shrinks"),
+            "(?:getting|becoming) smaller(?: and smaller)?",
         ),
     ),
     Motion(
@@ -207,18 +210,33 @@ MANNERS = (
     *("on the spot", "in place", "in circles", "in a circle", "in the air", "into the air"),
     *("in the wind", "on the ground", "to the ground", "on the floor", "through the air"),
     *("from side to side", "from left to right", "from the sky", "across the screen"),
-    *("larger and larger", "smaller and smaller", "taller", "bigger", "smaller", "larger"),
-    *("and swinging", "and jumping"),
+    *("taller", "bigger", "smaller", "larger", "and swinging", "and jumping"),
+    # "Smaller and smaller", "round and round".
+    r"(?P<twice>\w+) and (?P=twice)",
 )
 
-
-ARTICLE = re.compile(r"an?\b", re.IGNORECASE)
+ARTICLE = re.compile(r"(?<!\S)an?$", re.IGNORECASE)
+OWNER = "its|my|his|her|their|our|your"
+COUNT = r"""two|three|four|five|six|seven|eight|nine|ten|eleven|twelve
+    |(thir|four|fif|six|seven|eigh|nine)teen|(twen|thir|for|fif|six|seven|eigh|nine)ty
+    |hundred|thousand|dozen|many|several|both|\d+"""
+COUNTED = re.compile(rf"({COUNT})(?![\w-])", re.IGNORECASE | re.VERBOSE)
+# Not "two-headed", nor what begins a clause: "a car moving past that is red".
 DETERMINED = re.compile(
-    r"(an?|the|some|one|two|three|four|many|my|his|her|their|our|your)\b", re.IGNORECASE
+    rf"""(an?|the|this|these|those|that(?!\s+(is|are|was|were|has|have|can)\b)|some|one|all|each
+    |every|another|{OWNER}|{COUNT})(?![\w-])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# What comes after is what moves: it shakes its head, but runs past its kennel, and passes it.
+OBJECT = re.compile(
+    rf"(\s+(slowly|quickly|gently|happily|wildly))*\s+({OWNER})\s+\w", re.IGNORECASE
 )
 LINKED = re.compile(r"(that|which|who|it)\b", re.IGNORECASE)
 PART = re.compile(r"\b(with|of|for|from)( an?| the| its)?\s*$", re.IGNORECASE)
-ONE_THING = re.compile(r"\s*(an?|the|one|my|his|her|their|our|your)\s+\S", re.IGNORECASE)
+# What is done besides goes on without "and".
+JOINING = re.compile(r"^\s*,?\s*and\s+(?=\w+ing\b)", re.IGNORECASE)
+PASSING = re.compile("pass(es|ing)", re.IGNORECASE)
+ONE_THING = re.compile(rf"\s*(an?|the|one|this|that|{OWNER})\s+\S", re.IGNORECASE)
 NOUN = re.compile(
     r"\s+(?!(an?|the|with|without|of|and|for|from|in|on|like|to|at|by|under|above|below|near|"
     r"around|round|against|towards?|between|among|behind|beside|inside|through|across|over|into|"
@@ -247,9 +265,12 @@ def _asks(prompt: str, match: re.Match[str]) -> bool:
 
     Of "a windmill with spinning blades" only a part does it, and "bread rolls" and "a ship with
     sails" are things: such a word is a verb after one thing ("a ball bounces"), before how it is
-    done ("sails past"), or where it is linked to the thing ("that sails").
+    done ("sails past"), or where it is linked to the thing ("that sails"). Nor does a cat shake
+    that shakes its head.
     """
     before = prompt[: match.start()]
+    if OBJECT.match(prompt[match.end("word") :]) and not PASSING.fullmatch(match["word"]):
+        return False
     if LINKED.match(match[0]):
         return True
     if PART.search(before):
@@ -280,12 +301,7 @@ def find_motion(prompt: str) -> tuple[Motion, str] | None:
     if not found:
         return None
     motion, match = min(found, key=lambda pair: pair[1].start())
-    before, after = prompt[: match.start()], prompt[match.end() :]
-    # The article was that of a word that is gone.
-    before = "" if ARTICLE.fullmatch(before.strip()) else before
-    # So is what the way goes past.
-    after = "" if DETERMINED.match(after.strip()) else after
-    rest = re.sub(r"\s+(?=[,.;])", "", re.sub(r"\s+", " ", f"{before} {after}")).strip(" ,.!?")
+    rest = _without(prompt, match.start(), match.end())
     if not re.search(r"\w", rest):
         return None
     thing = rest if DETERMINED.match(rest) else plain_prompt(rest)
@@ -294,8 +310,32 @@ def find_motion(prompt: str) -> tuple[Motion, str] | None:
     return motion, further[1] if further else thing
 
 
+def _without(prompt: str, start: int, end: int) -> str:
+    """Return the prompt without a word for a motion, nor what the way goes past."""
+    before, after = prompt[:start].strip(), JOINING.sub(" ", prompt[end:])
+    if DETERMINED.fullmatch(before):
+        # The thing itself comes after: "a spinning, golden coin".
+        after = after.strip(" ,.!?")
+    elif DETERMINED.match(after.strip()) and (before or not COUNTED.match(after.strip())):
+        after = ""
+    article = ARTICLE.search(before)
+    if article and (before == article[0] or NOUN.match(after)):
+        # It stood before a word that is gone.
+        other = indefinite(after.strip()) if after else ""
+        other = other.capitalize() if article[0][0].isupper() else other
+        before = before[: article.start()] + other
+    rest = re.sub(r"\s+", " ", f"{before} {after}")
+    return re.sub(r"[\s,]+(?=[,.;])", "", rest).strip(" ,.!?")
+
+
 def moving_prompt(motion: Motion, thing: str) -> str:
     """Return the caption under which the network knows a thing that moves so."""
-    name = re.sub(r"^(an?|the) ", "", thing, flags=re.IGNORECASE)
-    article = "" if DETERMINED.match(name) else with_article(name)
+    given = re.match(r"(an?|the) ", thing, re.IGNORECASE)
+    article, name = (given[1].lower(), thing[given.end() :]) if given else ("", thing)
+    if article not in ("a", "an") and DETERMINED.match(name):
+        article = ""
+    elif article == "the":
+        article = "" if is_plural(name) else indefinite(name)
+    elif not article:
+        article = with_article(name)
     return motion.forms[0].format(a=article, name=name).strip()

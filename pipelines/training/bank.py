@@ -196,8 +196,8 @@ def _encode_shard(
         repainted.append(place if picks else first)
         for number, pick in enumerate(picks):
             which = int(torch.randint(len(orbits), (), generator=generator)) if number else 0
-            plain = " ".join(w for w in name.split(" ") if w not in NAMES)
-            forms = captions_for(f"{others[pick]} {plain}", [], captions_per_object, generator)
+            called = f"{others[pick]} {_without_colours(name)}"
+            forms = captions_for(called, [], captions_per_object, generator)
             painted = recolour(pictures[which], others[pick])
             add(painted[None], seen(orbits[which : which + 1]), forms)
         for clip in (mine & (moves != TURN)).nonzero()[:, 0].tolist():
@@ -216,6 +216,12 @@ def _encode_shard(
         default=torch.tensor(default, dtype=torch.long),
         painted=torch.tensor(repainted, dtype=torch.long),
     )
+
+
+def _without_colours(name: str) -> str:
+    # The last word is the thing itself, though it may be called as a colour is: an orange.
+    *words, noun = name.split(" ")
+    return " ".join([*(word for word in words if word not in NAMES), noun])
 
 
 def _channel_weight(autoencoder: Autoencoder) -> Float[Tensor, " channel"]:

@@ -29,8 +29,8 @@ class ClipConfig:
     painted_share: float = 0.25
     """How often that one is the copy in another colour, so that colour words are heeded."""
     move_share: float = 0.2
-    """How often a clip is one in which the thing moves, or the camera otherwise than around it,
-    where there are any."""
+    """How often a clip without a picture is one in which the thing moves, or the camera otherwise
+    than around it, where there are any; a clip with a picture never is."""
     drop_text: float = 0.12
     """How often a clip loses its caption, for guidance."""
     give_frames: float = 0.05

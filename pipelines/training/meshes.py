@@ -6,9 +6,10 @@ and, where it has textures, the corners' texture coordinates and the textures th
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,10 @@ class CaptionRow:
 def read_caption_rows(folder: Path) -> list[CaptionRow]:
     """Return the rows of `captions.csv`, which needs the columns `file` and `name`.
 
+    Where a row has no `id`, its file's path is one ("a/box.glb": a_box).
+
     Raises:
-        ValueError: The file or one of the columns is missing.
+        ValueError: The file or one of the columns is missing, or two rows have one id.
     """
     path = folder / "captions.csv"
     if not path.is_file():
@@ -63,15 +66,28 @@ def read_caption_rows(folder: Path) -> list[CaptionRow]:
         rows = list(csv.DictReader(file))
     if not rows or not {"file", "name"} <= rows[0].keys():
         raise ValueError(f"{path} needs rows and the columns file and name")
-    return [
+    found = [
         CaptionRow(
-            id=row.get("id") or Path(row["file"]).stem,
+            id=row.get("id") or _id_of_file(row["file"]),
             file=row["file"],
             name=row["name"],
             kit=row.get("kit", ""),
         )
         for row in rows
     ]
+    # Packed, the last of them would be seen under the names of all.
+    id_, count = Counter(row.id for row in found).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{path} has {count} rows of the id {id_}; every row needs another id, which is its "
+            "file's path where the column id does not say otherwise"
+        )
+    return found
+
+
+def _id_of_file(file: str) -> str:
+    path = PurePosixPath(file)
+    return "_".join([*path.parent.parts, path.stem])
 
 
 def read_glb(path: Path) -> PackedMesh:
@@ -157,7 +173,9 @@ def _appearance(visual: Any) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def write_packed(rows: list[CaptionRow], meshes: Iterable[PackedMesh], path: Path) -> None:
-    """Write meshes with their rows into one safetensors file, atomically."""
+    """Write meshes with their rows into one safetensors file, atomically; makes its folder."""
+    # First, for the meshes may take minutes to read.
+    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for row, mesh in zip(rows, meshes, strict=True):
         for field in FIELDS:

@@ -97,7 +97,9 @@ class PackedMeshes:
                 continue
             yield self._drawn(id_, mesh, self.config if rows[id_].name else nameless, place[id_])
             for copy in self._copies(rows[id_]):
-                other = deformed(mesh, object_generator(copy.id, self.seed))
+                # By a key of its own: the copy's orbit is drawn by the numbers of its id, and each
+                # shape would be seen from the one side that its own numbers give.
+                other = deformed(mesh, object_generator(f"{copy.id}~shape", self.seed))
                 yield self._drawn(copy.id, other, copied, place[copy.id])
 
     def _copies(self, row: CaptionRow) -> list[CaptionRow]:

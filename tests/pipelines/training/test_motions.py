@@ -8,8 +8,8 @@ import torch
 from torch.testing import assert_close
 
 from pipelines.motions import MOTIONS, find_motion
-from pipelines.training.bank import build_bank
-from pipelines.training.clips import draw_batch
+from pipelines.training.bank import LatentBank, build_bank
+from pipelines.training.clips import ClipConfig, draw_batch
 from pipelines.training.meshes import CaptionRow, PackedMesh, write_packed
 from pipelines.training.motions import (
     MOVES,
@@ -24,6 +24,7 @@ from pipelines.training.motions import (
 from pipelines.training.orbits import PackedMeshes
 from pipelines.training.renders import RenderConfig, render_mesh, render_orbits
 from pipelines.video.autoencoder import Autoencoder, AutoencoderConfig
+from pipelines.video.conditioning import PICTURE_MASK
 from pipelines.video.text import TextEncoder
 from tests.pipelines.training.small_bank import CLIPS, make_bank
 from threed.cameras import Cameras, camera_angles, orbit_cameras
@@ -117,17 +118,21 @@ def test_most_things_move_before_a_still_camera_and_cameras_move_in_every_way() 
     assert set(seen) == {*ways, frozenset()}
 
 
-def test_clips_of_a_moving_thing_are_shown_whole_and_from_their_begin() -> None:
-    bank = make_bank()
-    # The fourth orbit is a clip of its own now.
-    bank = replace(
-        bank,
+def make_moving_bank() -> LatentBank:
+    """Return the bank of which the fourth orbit is a clip of its own."""
+    return replace(
+        make_bank(),
         named=torch.arange(3),
         turning=torch.tensor([0, 1, 2, 4]),
         moving=torch.tensor([3]),
+        level=torch.tensor([0, 4]),
         default=torch.tensor([0]),
         painted=torch.tensor([1]),
     )
+
+
+def test_clips_of_a_moving_thing_are_shown_whole_and_from_their_begin() -> None:
+    bank = make_moving_bank()
     generator, count = torch.Generator().manual_seed(0), 0
     config = replace(CLIPS, move_share=0.5, give_picture=0.0)
     for _ in range(10):
@@ -138,6 +143,25 @@ def test_clips_of_a_moving_thing_are_shown_whole_and_from_their_begin() -> None:
         assert bool((mine == widest * torch.arange(frame.shape[1])).all())
         count += len(mine) / len(frame)
     assert count / 10 == pytest.approx(0.5, abs=0.12)
+
+
+def test_of_the_clips_without_a_picture_one_in_five_moves_and_of_the_others_none() -> None:
+    bank, generator = make_moving_bank(), torch.Generator().manual_seed(0)
+    # A clip is told by its caption, for a picture's latents are made anew.
+    config = ClipConfig(
+        lengths=(4,), shares=(1.0,), drop_text=0.0, drop_pictured_text=0.0, vary_pictured=0.0
+    )
+    mine = bank.pooled[bank.captions[3]].float()
+    moves = {True: [], False: []}
+    for _ in range(20):
+        _, cond = draw_batch(bank, config, 400, generator)
+        pictured = cond.reference_mask[:, 0, 0, 0, 0] == PICTURE_MASK
+        moving = (cond.pooled[:, None] == mine).all(dim=-1).any(dim=-1)
+        for told in moves:
+            moves[told].append(moving[pictured == told])
+    assert not torch.cat(moves[True]).any() and len(torch.cat(moves[True])) == 1000
+    # Of a thousand draws, whose share deviates by 0.013.
+    assert torch.cat(moves[False]).float().mean() == pytest.approx(0.2, abs=0.04)
 
 
 def test_the_bank_calls_a_moving_thing_by_what_it_does(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ from torch.testing import assert_close
 from pipelines.training.deform import deformed
 from pipelines.training.meshes import CaptionRow, read_caption_rows, read_glb, write_packed
 from pipelines.training.orbits import RenderedFolder, Shard, network_frames, open_orbits
-from pipelines.training.renders import RenderConfig, random_orbit, render_dataset, render_mesh
+from pipelines.training.renders import (
+    RenderConfig,
+    object_generator,
+    random_orbit,
+    render_dataset,
+    render_mesh,
+    render_orbits,
+)
 from threed.cameras import camera_angles, camera_rays, orbit_cameras
 
 
@@ -174,6 +181,18 @@ def test_deformed_copies_have_no_name_and_do_not_depend_on_their_company(
     plain = open_orbits(tmp_path / "meshes.safetensors", replace(config, num_deformed=0))
     for shard, other in zip(found[::3], plain.shards(), strict=True):
         assert torch.equal(shard.frames, other.frames)
+
+
+def test_a_copys_shape_is_not_drawn_by_the_numbers_of_its_orbit(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    box = read_glb(tmp_path / "box.glb")
+    write_packed([CaptionRow(id="box", file="", name="", kit="")], [box], tmp_path / "meshes")
+    config = RenderConfig(size=32, num_frames=4, num_orbits=2, num_deformed=1)
+    _, found = open_orbits(tmp_path / "meshes", config).shards()
+    same = deformed(box, object_generator("box~0", 0))
+    tied = render_orbits("box~0", same, replace(config, num_deformed=0), seed=0)
+    assert torch.equal(found.c2w, tied.c2w)
+    assert not torch.equal(found.frames, tied.frames)
 
 
 def test_deformed_meshes_fill_the_sphere_stretched_and_tapered_within_bounds(
