@@ -20,6 +20,7 @@ from pipelines.errors import InstallationError, ReconstructionError, RequestErro
 from pipelines.hashing import file_sha256
 from pipelines.models.catalogue import check_request
 from pipelines.models.command_line import main as models
+from pipelines.models.machine import take_device
 from pipelines.parallel.environment import launched_rank, launched_size
 from pipelines.request import CAMERAS, GenerationRequest
 from threed.command_line import (
@@ -172,9 +173,7 @@ def _model(
         with leading(request, arguments.attention) as spread:
             yield spread
     else:
-        import torch
-
-        yield None, "cuda" if torch.cuda.is_available() else "cpu"
+        yield None, str(take_device())
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """The worker's chain: the models of the catalogue, kept in memory once loaded."""
 
+import gc
 from collections.abc import Generator
 
 import torch
@@ -8,6 +9,7 @@ from pipelines.from_clip import generate_from_clip
 from pipelines.generate import generate
 from pipelines.jobs.records import KnownThings
 from pipelines.models.catalogue import load_model
+from pipelines.models.machine import take_device
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
 from threed.progress import Progress
@@ -22,14 +24,17 @@ class ModelChain:
     """Runs requests on one model at a time, which stays loaded for the next request."""
 
     def __init__(self) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = take_device()
         self._loaded: tuple[tuple[str, str | None], VideoModel] | None = None
 
     def model(self, name: str, revision: str | None = None) -> VideoModel:
         """Return a model of the catalogue, loaded."""
         if self._loaded is None or self._loaded[0] != (name, revision):
-            # The old one goes first: memory seldom holds two.
+            # The old one goes first, all of it: memory seldom holds two, and the next is planned by
+            # what is free. Networks may hold themselves in circles, and torch keeps what they had.
             self._loaded = None
+            gc.collect()
+            torch.cuda.empty_cache()
             self._loaded = ((name, revision), load_model(name, self.device, revision))
         return self._loaded[1]
 

@@ -4,7 +4,7 @@ from pipelines.errors import RequestError
 from pipelines.models.large import LARGE_MODELS, find_helper
 from pipelines.models.large_card import LargeModelCard
 from pipelines.models.limits import check_limits
-from pipelines.models.machine import Machine, this_machine
+from pipelines.models.machine import Machine, idle_machine
 from pipelines.models.memory import best_plan, why_not
 from pipelines.models.on_disk import is_whole, require_whole
 from pipelines.request import RECAPTIONS, GenerationRequest
@@ -17,13 +17,15 @@ def check_large(
 ) -> None:
     """Refuse what a large model cannot do here, before anything is loaded.
 
+    The machine is judged as it is when idle: what fills it now may be this very model, kept warm.
+
     Raises:
         RequestError: The clip is too long or of another size, the licence forbids the use, or the
             machine is too small; names what to choose instead.
         InstallationError: The model, or a helper that it needs, is not whole on disk.
     """
     check_limits(request, max_frames=card.max_frames, sizes=card.sizes)
-    machine = machine or this_machine()
+    machine = machine or idle_machine()
     if request.commercial and card.licence_terms.commercial == "by permission":
         raise RequestError(
             f"the licence of {card.name!r} ({card.licence}) does not allow commercial use as it "

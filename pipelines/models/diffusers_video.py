@@ -21,7 +21,7 @@ from pipelines.models.helpers import draw_picture, enlarge_wish
 from pipelines.models.large import find_helper
 from pipelines.models.large_card import LargeModelCard
 from pipelines.models.loading import load_architecture
-from pipelines.models.machine import Machine, this_machine
+from pipelines.models.machine import Machine, machine_of
 from pipelines.models.memory import Mode, best_plan, why_not
 from pipelines.models.on_disk import Snapshot, require_whole
 from pipelines.models.projection import Projection, fit_projection, preview_clip
@@ -55,13 +55,13 @@ def load_large_model(
     revision: str | None = None,
     machine: Machine | None = None,
 ) -> "DiffusersVideoModel":
-    """Return a model of the catalogue, run in the fastest way that fits the machine.
+    """Return a model of the catalogue, run in the fastest way that fits its device now.
 
     Raises:
         RequestError: The machine is too small; names what to choose instead.
         InstallationError: The model is not whole on disk, or cannot be loaded.
     """
-    machine = machine or this_machine()
+    machine = machine or machine_of(device)
     plan = best_plan(card, machine)
     if plan is None or torch.device(device).type != "cuda":
         without_gpu = replace(machine, gpus=()) if plan is not None else machine
@@ -151,6 +151,8 @@ class DiffusersVideoModel:
 
         Where no clip is a turn about one object, the first is returned as a clip.
         """
+        # A stopped run says nothing of the one before; words encoded anew tell their prompt.
+        self.findings, self._texts = {}, None
         canvas = self.card.canvas(request.size)
         clip = ClipShape(
             num_frames=self.card.clip_frames(request.num_frames),
@@ -241,7 +243,7 @@ class DiffusersVideoModel:
         assert self.card.image_model is not None
         helper = find_helper(self.card.image_model)
         stages = self.architecture.stages
-        plan = best_plan(helper)
+        plan = best_plan(helper, machine_of(stages.device))
         snapshot = require_whole(helper)
         self.findings["image_model"] = f"{helper.repository} at {snapshot.commit}"
         return draw_picture(

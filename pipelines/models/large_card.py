@@ -188,8 +188,9 @@ class LargeModelCard:
         check_large(self, request)
 
     def runnable(self) -> bool:
-        """Return whether its files are on disk and some way of running it fits this machine."""
+        """Return whether its files are on disk and it fits this machine when that is idle."""
+        from pipelines.models.machine import idle_machine
         from pipelines.models.memory import best_plan
         from pipelines.models.on_disk import is_whole
 
-        return is_whole(self) and best_plan(self) is not None
+        return is_whole(self) and best_plan(self, idle_machine()) is not None

@@ -3,10 +3,10 @@
 Four ways, the fastest first. `resident`: all networks stay on the GPU. `staged`: one network at a
 time is there, the others wait in main memory. `fp8`: the same, with the transformer's weights kept
 as 8-bit floats and widened layer by layer as they are used. `streamed`: a network's blocks come to
-the GPU one after another while the one before computes.
+the GPU one after another while the one before computes. Main memory holds all networks in each way,
+if only until they are on the GPU.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -47,10 +47,10 @@ def needs(card: LargeModelCard | HelperCard, mode: Mode) -> Plan:
     """Return what a way of running a model needs, estimated from its parameters in bfloat16."""
     working = card.working_gb * GB if isinstance(card, LargeModelCard) else 3 * GB
     total = sum(part.bytes for part in card.parts)
-    if mode == "resident":
-        # Weights are read from disk straight to the GPU, a network at a time.
-        return Plan(mode=mode, gpu_bytes=total + working, ram_bytes=_largest(card.parts))
     on_gpu = max(_staged_bytes(part, mode) for part in card.parts)
+    if mode == "resident":
+        on_gpu = total
+    # `from_pretrained` has read the last network before the first goes to the GPU.
     return Plan(mode=mode, gpu_bytes=on_gpu + working, ram_bytes=total)
 
 
@@ -61,10 +61,6 @@ def _staged_bytes(part: Part, mode: Mode) -> float:
         # Text encoders are needed once a prompt, so they are streamed rather than rounded.
         return part.bytes / 2 if part.name == TRANSFORMER else STREAMED_SHARE * part.bytes
     return part.bytes
-
-
-def _largest(parts: Sequence[Part]) -> float:
-    return max(part.bytes for part in parts)
 
 
 def best_plan(card: LargeModelCard | HelperCard, machine: Machine | None = None) -> Plan | None:
@@ -88,14 +84,19 @@ def why_not(card: LargeModelCard, machine: Machine, instead: str) -> RequestErro
             f"{(least.gpu_bytes + RESERVE) / GB:.0f} GB, and this machine has none"
         )
     elif least.gpu_bytes + RESERVE > machine.gpu.free:
+        has = f"{machine.gpu.memory / GB:.0f}"
+        # Of an idle machine there is no more to tell.
+        if machine.gpu.free < machine.gpu.memory:
+            has = f"{machine.gpu.free / GB:.0f} GB free of {has}"
+        else:
+            has = f"{has} GB"
         what = (
             f"the model {card.name!r} needs at least {(least.gpu_bytes + RESERVE) / GB:.0f} GB of "
-            f"GPU memory; the {machine.gpu.name} has {machine.gpu.free / GB:.0f} GB free of "
-            f"{machine.gpu.memory / GB:.0f}"
+            f"GPU memory; the {machine.gpu.name} has {has}"
         )
     else:
         what = (
             f"the model {card.name!r} needs {least.ram_bytes / GB:.0f} GB of main memory while its "
-            f"networks wait there; {machine.ram / GB:.0f} GB are free"
+            f"networks wait there; {machine.ram / GB:.0f} GB are free at most"
         )
     return RequestError(f"{what}; choose {instead}")

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from pipelines.errors import InstallationError, RequestError
 from pipelines.models.choice import check_large, next_best
 from pipelines.models.large import HELPERS, LARGE_MODELS, find_helper
-from pipelines.models.large_card import LargeModelCard
+from pipelines.models.large_card import HelperCard, LargeModelCard
 from pipelines.models.machine import GB, Gpu, Machine, parse_gpus
 from pipelines.models.memory import MODES, RESERVE, best_plan, needs
 from pipelines.models.overview import overview, table
@@ -38,6 +38,16 @@ def test_each_slower_way_needs_no_more_of_the_gpu(card: LargeModelCard) -> None:
     assert sizes[0] == pytest.approx(total)
 
 
+@pytest.mark.parametrize("card", [*LARGE_MODELS, *HELPERS], ids=lambda card: card.name)
+def test_every_way_takes_all_networks_through_main_memory(
+    card: LargeModelCard | HelperCard,
+) -> None:
+    """They are read there whole before the first of them goes to the GPU."""
+    total = sum(2 * part.parameters for part in card.parts)
+    for mode in MODES:
+        assert needs(card, mode).ram_bytes == pytest.approx(total)
+
+
 @pytest.mark.parametrize("card", LARGE_MODELS, ids=lambda card: card.name)
 def test_the_fastest_way_that_fits_is_chosen(card: LargeModelCard) -> None:
     for mode in MODES:
@@ -60,8 +70,10 @@ def test_a_small_machine_is_refused_with_what_it_can_run() -> None:
     assert str(none.value).endswith("choose 'embedded', which runs on any machine")
     with pytest.raises(RequestError) as small:
         check_large(CARDS["ltx-2"], request, _machine(8))
-    assert "the Card X has 8 GB free of 8; choose 'ltx-video-2b'" in str(small.value)
-    with pytest.raises(RequestError, match=r"needs 67 GB of main memory .*; 30 GB are free"):
+    assert "the Card X has 8 GB; choose 'ltx-video-2b'" in str(small.value)
+    with pytest.raises(
+        RequestError, match=r"needs 67 GB of main memory .*; 30 GB are free at most; choose"
+    ):
         check_large(CARDS["ltx-2"], request, _machine(24, 30))
 
 
@@ -110,7 +122,8 @@ def test_next_best_prefers_the_largest_that_fits() -> None:
 
 def test_the_drivers_table_is_read_whatever_stands_in_it() -> None:
     text = (
-        "NVIDIA H100 80GB HBM3, 81559, 81079, 9.0\nOdd, Name, 100, 50, 8.6\nLost, [N/A], 1, 8.0\n"
+        "NVIDIA H100 80GB HBM3, 81559, 81079, 9.0, GPU-5c1e\n"
+        "Odd, Name, 100, 50, 8.6, GPU-07aa\nLost, [N/A], 1, 8.0, GPU-11bb\n"
     )
     first, second = parse_gpus(text)
     assert (first.name, first.memory, first.capability) == (
@@ -119,6 +132,7 @@ def test_the_drivers_table_is_read_whatever_stands_in_it() -> None:
         (9, 0),
     )
     assert (second.name, second.free) == ("Odd, Name", 50 << 20)
+    assert (first.uuid, second.uuid) == ("GPU-5c1e", "GPU-07aa")
 
 
 def test_the_table_tells_of_every_model_what_this_machine_can_do() -> None:

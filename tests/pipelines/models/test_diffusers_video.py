@@ -136,6 +136,20 @@ def test_closing_a_run_stops_it_within_a_step(architecture: str) -> None:
         hook.remove()
 
 
+def test_a_run_that_is_stopped_says_nothing_of_the_run_before_it() -> None:
+    """The model stays warm between jobs, and what it found is asked of it after each."""
+    model = model_of("wan")
+    list(model.sample(REQUEST, torch.Generator().manual_seed(7)))
+    assert {"found", "prompt"} <= model.findings.keys()
+    # The same wish again too: its encoded words are no findings of this run.
+    for request in (dataclasses.replace(REQUEST, prompt="a box"), REQUEST):
+        steps = model.sample(request, torch.Generator().manual_seed(7))
+        next(steps)
+        steps.close()
+        assert model.findings.keys() == {"prompt", "negative_prompt"}
+        assert request.prompt in model.findings["prompt"]
+
+
 LIGHT = ReconstructionSettings(
     max_faces=1000,
     texture_size=128,

@@ -207,9 +207,13 @@ def test_the_first_picture_reaches_the_model_that_needs_one_and_stays(
 
 
 def test_a_visitors_picture_takes_the_place_of_the_drawn_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(diffusers_video, "PICTURE_SIDE", SIDE)
     model = sana_wm()
+    # The model is warm: the run before this had its picture drawn.
+    model.first_picture(GenerationRequest(prompt="a ball", model="sana-wm", num_frames=8))
+    assert "image_model" in model.provenance
     # No image model is asked for, so none has to be there.
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     request = GenerationRequest(prompt="a ball", model="sana-wm", num_frames=8, num_steps=2)
