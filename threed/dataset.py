@@ -249,9 +249,14 @@ def _inside(listing: Path, name: str) -> Path:
     relative = os.path.normpath(name)
     if os.path.isabs(relative) or relative.startswith("..") or "\0" in name:
         raise RequestError(f"{listing} names {name!r}, outside its folder")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{listing} names {name!r}, which no file can be called") from error
     path = listing.parent / relative
-    # NeRF's synthetic scenes leave the suffix out.
-    if not path.suffix and not path.exists():
+    # NeRF's synthetic scenes leave the suffix out. A name that is too long is no reason to fail
+    # here: who opens the picture says so.
+    if not path.suffix and not os.path.exists(path):
         path = path.with_suffix(".png")
     return path
 

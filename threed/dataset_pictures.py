@@ -14,12 +14,13 @@ from PIL import Image, UnidentifiedImageError
 from threed.aim import seen_at
 from threed.background import PictureCutter
 from threed.errors import RequestError
+from threed.picture_file import DAMAGE, DEEP_GREY, eight_bits, straight_srgb
 from threed.resample import Lens
 
 MAX_PICTURE_SIDE = 8192
 MAX_WORKING_SIDE = 1024
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-PICTURE_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
+PICTURE_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", DEEP_GREY)
 # A mask without a value above these, of 255, is no faint one: the values number its parts.
 MAX_LABEL = 25
 # A number may have more digits than a float holds, and what is built on it squares and cubes it.
@@ -113,7 +114,7 @@ def _read_mask(
 
 def _premultiplied(image: Image.Image) -> Image.Image:
     # Averaging what is premultiplied mixes no hidden colours in.
-    return image.convert("RGBA").convert("RGBa")
+    return straight_srgb(image).convert("RGBa")
 
 
 def _as_mask(image: Image.Image) -> Image.Image:
@@ -121,10 +122,11 @@ def _as_mask(image: Image.Image) -> Image.Image:
 
     A palette's colours are for the eye, its indices count. Grey levels up to white are a soft edge.
     """
-    values = np.asarray(image if image.mode == "P" else image.convert("L"))
-    if image.mode == "P" or values.max() <= MAX_LABEL:
-        values = np.where(values > 0, 255, 0).astype(np.uint8)
-    return Image.fromarray(values)
+    values = np.asarray(image if image.mode in ("P", DEEP_GREY) else image.convert("L"))
+    cover = np.asarray(eight_bits(image).convert("L"))
+    if image.mode == "P" or cover.max() <= MAX_LABEL:
+        cover = np.where(values > 0, 255, 0).astype(np.uint8)
+    return Image.fromarray(cover)
 
 
 def _read_picture(path: Path, prepare: Callable[[Image.Image], Image.Image]) -> Picture:
@@ -146,11 +148,13 @@ def _read_picture(path: Path, prepare: Callable[[Image.Image], Image.Image]) -> 
                 height=height,
                 has_alpha=image.has_transparency_data,
             )
+    except RequestError:
+        raise
     except FileNotFoundError as error:
         raise RequestError(f"transforms.json names {path}, which is not there") from error
     except UnidentifiedImageError as error:
         raise RequestError(f"{path} is no picture ({', '.join(PICTURE_FORMATS)})") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise RequestError(f"{path} cannot be read, it may be cut short: {error}") from error
 
 

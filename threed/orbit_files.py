@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import threed.orbit
 
 ORBIT_FPS = 12
+MOST_SHEAR = 1e-2
+"""How far a camera's axes may be from orthonormal: rounded numbers are a little off."""
 
 
 def write_orbit(folder: Path, orbit: "threed.orbit.OrbitVideo", comment: str = "") -> None:
@@ -81,14 +83,38 @@ def read_orbit(path: Path | str) -> "threed.orbit.OrbitVideo":
         if kind not in ("orbit", "clip"):
             raise ValueError(f"kind is {kind}")
         cameras = Cameras(
-            c2w=torch.from_numpy(arrays["c2w"].astype(np.float32)),
-            fov_y=torch.from_numpy(arrays["fov_y"].astype(np.float32)),
+            c2w=torch.from_numpy(_poses(arrays["c2w"], shape[0])),
+            fov_y=torch.from_numpy(_floats("fov_y", arrays["fov_y"], (shape[0],))),
             width=shape[2],
             height=shape[1],
         )
         return OrbitVideo(albedo=albedo, alpha=alpha, normals=normals, cameras=cameras, kind=kind)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RequestError(f"{path} is not an orbit video of this program: {error}") from error
+
+
+def _floats(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; {shape} is needed")
+    # What float32 does not hold becomes infinite, and is refused as that.
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def _poses(array: np.ndarray, count: int) -> np.ndarray:
+    """Return camera to world motions that were told, or say which frame's is none."""
+    c2w = _floats("c2w", array, (count, 4, 4))
+    for number, pose in enumerate(c2w.astype(np.float64), start=1):
+        if not np.isfinite(pose).all():
+            raise ValueError(f"c2w of frame {number} holds a value that is not finite")
+        axes = pose[:3, :3]
+        skew = max(np.abs(axes.T @ axes - np.eye(3)).max(), np.abs(pose[3] - np.eye(4)[3]).max())
+        if skew > MOST_SHEAR or np.linalg.det(axes) < 0:
+            raise ValueError(
+                f"c2w of frame {number} is no camera to world motion: its axes must be orthonormal "
+                "and right-handed, its last row 0, 0, 0, 1"
+            )
+    return c2w
 
 
 def _straight_frames(orbit: "threed.orbit.OrbitVideo") -> np.ndarray:

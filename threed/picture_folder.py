@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from threed.errors import RequestError
 from threed.frame_choice import FrameChoice
+from threed.picture_file import DAMAGE, SIDEWAYS, orientation, straight_srgb, turned_upright
 from threed.video_io import MAX_FRAMES, MAX_SIDE, MAX_SOURCE_SIDE, Clip, has_holes, reduced_size
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -72,12 +73,11 @@ def upright_size(path: Path, formats: tuple[str, ...] = FORMATS) -> tuple[int, i
     try:
         with Image.open(path, formats=formats) as image:
             width, height = image.size
-            # 5 to 8 are the orientations that lie on their side.
-            if image.getexif().get(0x0112, 1) >= 5:
+            if orientation(image) >= SIDEWAYS:
                 width, height = height, width
     except UnidentifiedImageError as error:
         raise RequestError(f"{path} is no picture ({', '.join(formats)})") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise RequestError(f"{path} cannot be read, it may be cut short: {error}") from error
     if max(width, height) > MAX_SOURCE_SIDE:
         raise RequestError(f"{path} is {width} x {height} pixels; at most {MAX_SOURCE_SIDE} a side")
@@ -94,13 +94,12 @@ def read_upright(
     """
     try:
         with Image.open(path, formats=formats) as image:
+            held = orientation(image)
             size = reduced_size(image.width, image.height, max_side)
             # A JPEG is unpacked at an eighth to a half of its size where that is enough.
             image.draft("RGB", size)
-            small = image.convert("RGBA").convert("RGBa").resize(size, Image.Resampling.HAMMING)
-            orientation = image.getexif().get(0x0112, 1)
-        picture = small.convert("RGBA")
-        picture.getexif()[0x0112] = orientation
-        return np.array(ImageOps.exif_transpose(picture))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            # Averaging what is premultiplied mixes no hidden colours in.
+            small = straight_srgb(image).convert("RGBa").resize(size, Image.Resampling.HAMMING)
+        return np.array(turned_upright(small.convert("RGBA"), held))
+    except DAMAGE as error:
         raise RequestError(f"{path} cannot be read, it may be cut short: {error}") from error

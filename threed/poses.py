@@ -159,8 +159,9 @@ def orbit_steps(
     kept = moving_frames(distances)
     check_count(len(kept))
     apart = distances[kept][:, kept]
-    check_unbroken(apart)
-    times = moving_times(kept, indices or list(range(len(frames))))
+    indices = indices or list(range(len(frames)))
+    check_unbroken(apart, [indices[frame] + 1 for frame in kept])
+    times = moving_times(kept, indices)
     judged = evenly(len(kept), JUDGED_FRAMES)
     pictures = small[kept][judged]
     start = first_guess(frames[kept], times, fov_y)

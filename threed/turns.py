@@ -63,14 +63,20 @@ def moving_frames(distances: Float[Tensor, "frame other"]) -> list[int]:
     return kept
 
 
-def check_unbroken(distances: Float[Tensor, "frame other"]) -> None:
-    """Refuse a clip with a cut in it."""
+def check_unbroken(distances: Float[Tensor, "frame other"], numbers: list[int]) -> None:
+    """Refuse a clip with a cut in it.
+
+    Args:
+        distances: Between the frames that move on.
+        numbers: What these frames are in the clip, as the user counts them, from 1.
+    """
     steps = distances.diagonal(1)
     largest, median = float(steps.max()), float(steps.median())
     if largest > 5 * median and largest > 0.15:
+        at = int(steps.argmax())
         raise RequestError(
-            f"the clip jumps between frames {int(steps.argmax())} and {int(steps.argmax()) + 1}: "
-            "one unbroken turn about the object is needed"
+            f"the clip jumps between frames {numbers[at]} and {numbers[at + 1]}: one unbroken "
+            "turn about the object is needed"
         )
 
 

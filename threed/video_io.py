@@ -5,6 +5,7 @@ never by its name, and only the containers named here are opened: FFmpeg would o
 playlists to other files and hosts.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,13 +16,14 @@ import numpy as np
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace
-from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from threed.colour_transfer import is_foreign, note, to_srgb
+from threed.colour_transfer import is_foreign, note
 from threed.errors import RequestError
 from threed.frame_choice import FrameChoice
+from threed.picture_file import straight_srgb
+from threed.video_frame import frame_pixels, pixel_aspect, turned
 
 MAX_FRAMES = 48
 MAX_SIDE = 1024
@@ -30,11 +32,6 @@ MAX_SECONDS = 300.0
 MAX_SOURCE_FRAMES = 18_000
 MAX_PIXELS = 24_000_000_000
 """Of all frames together: ten minutes of a laptop's decoding, not a day's."""
-UNSPECIFIED = 2
-"""What FFmpeg calls a matrix of colours that nothing names."""
-LEAST_HD_HEIGHT = 720
-MOST_STRETCHED = 4
-"""A pixel whose sides differ more than so many times is a damaged header's, not a camera's."""
 MIN_SHOWN_SIDE = 256
 """Smaller clips are enlarged when written, for players show a 64-pixel video as a stamp."""
 DECODING_ERRORS = (
@@ -216,12 +213,12 @@ def _read_video(
     choice = FrameChoice(count, max_frames)
     shape, notes = None, ()
     with _open(path, container_format) as container:
-        aspect = _pixel_aspect(container.streams.video[0])
+        aspect = pixel_aspect(container.streams.video[0])
         for index, frame in enumerate(_decode(container)):
             if not choice.wants(index):
                 continue
             size = reduced_size(max(1, round(frame.width * aspect)), frame.height, max_side)
-            picture = _turned(_pixels(frame, size), frame.rotation)
+            picture = turned(frame_pixels(frame, size), frame.rotation)
             if is_foreign(frame.color_trc, frame.color_primaries):
                 notes = (note(frame.color_trc),)
             shape = shape or picture.shape
@@ -229,40 +226,6 @@ def _read_video(
                 raise RequestError(f"{path} changes its frame size midway")
             choice.offer(index, picture)
     return count, choice, notes
-
-
-def _pixel_aspect(stream: VideoStream) -> Fraction:
-    """Return how many times as wide as high a stream's pixels are to be shown."""
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    return aspect if 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED else Fraction(1)
-
-
-def _pixels(frame: av.VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 4"]:
-    """Return a frame at a width and height as sRGB with straight alpha."""
-    with_alpha = any(part.is_alpha for part in frame.format.components)
-    # Not rgba: swscale leaves rubbish in the last columns of widths that 16 does not divide.
-    pixels = "gbrap" if with_alpha else "rgb24"
-    foreign = is_foreign(frame.color_trc, frame.color_primaries)
-    if foreign:
-        # HDR has ten bits, and its dark steps are stretched.
-        pixels = "gbrap16le" if with_alpha else "gbrp16le"
-    untagged = frame.colorspace == UNSPECIFIED and frame.height >= LEAST_HD_HEIGHT
-    reduced = frame.reformat(
-        *size,
-        format=pixels,
-        interpolation="AREA",
-        # The library takes what is not tagged for standard definition, at every size.
-        src_colorspace=Colorspace.ITU709 if untagged else None,
-    ).to_ndarray()
-    if not foreign:
-        picture = np.asarray(reduced, np.uint8)
-    else:
-        deep = np.asarray(reduced, np.uint16)
-        colour = to_srgb(deep[..., :3], frame.color_trc, frame.color_primaries)
-        picture = np.concatenate([colour, (deep[..., 3:] >> 8).astype(np.uint8)], axis=-1)
-    if not with_alpha:
-        picture = np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255)
-    return picture
 
 
 def film_pictures(path: Path) -> Iterator[Image.Image]:
@@ -291,19 +254,35 @@ def _read_packets(path: Path, container_format: str) -> tuple[int, int, int, flo
     """Return width, height, frames and seconds by reading packets, which decodes nothing."""
     with _open(path, container_format) as container:
         stream = container.streams.video[0]
-        seconds = (container.duration or 0) / av.time_base
+        seconds = _told_seconds(container)
         _check_extent(path, stream.width, stream.height, seconds, stream.frames)
         count = hidden = 0
+        # What was cut out of a longer film may go on counting from that film's beginning.
+        first, last = math.inf, -math.inf
         for packet in container.demux(stream):
             count += packet.size > 0
             # What an edit list hides costs its decoding, and is never shown.
             hidden += packet.size > 0 and packet.is_discard
-            if packet.pts is not None and packet.time_base is not None:
-                seconds = max(seconds, float(packet.pts * packet.time_base))
+            if packet.pts is not None and packet.time_base is not None and not packet.is_discard:
+                at = float(packet.pts * packet.time_base)
+                first, last = min(first, at), max(last, at)
+                seconds = max(seconds, last - first)
             if count % 500 == 0:
                 _check_extent(path, stream.width, stream.height, seconds, count)
         _check_extent(path, stream.width, stream.height, seconds, count)
         return stream.width, stream.height, count - hidden, seconds
+
+
+def _told_seconds(container: InputContainer) -> float:
+    """Return a container's length by its header, 0 where that says nothing.
+
+    Matroska's may count from time zero: by the header alone the lesser of both is taken for true,
+    and packets tell whether it is.
+    """
+    duration, start = container.duration or 0, container.start_time or 0
+    if container.format.name.startswith("matroska") and 0 < start < duration:
+        duration -= start
+    return duration / av.time_base
 
 
 def _decode(container: InputContainer) -> Iterator[av.VideoFrame]:
@@ -326,11 +305,6 @@ def has_holes(frames: list[np.ndarray]) -> bool:
     return any(bool((frame[..., 3] < 128).any()) for frame in frames)
 
 
-def _turned(frame: np.ndarray, rotation: int) -> np.ndarray:
-    """Return a phone's frame the way it was held: containers say by how much to turn it."""
-    return np.ascontiguousarray(np.rot90(frame, round(rotation / 90) % 4))
-
-
 def _read_animation(path: Path, max_frames: int, max_side: int) -> tuple[int, FrameChoice]:
     try:
         image = Image.open(path, formats=("GIF", "WEBP"))
@@ -345,6 +319,6 @@ def _read_animation(path: Path, max_frames: int, max_side: int) -> tuple[int, Fr
         for index, frame in enumerate(ImageSequence.Iterator(image)):
             if choice.wants(index):
                 # Resized premultiplied, which Pillow does by its "a" modes.
-                small = frame.convert("RGBA").convert("RGBa").resize(size, Image.Resampling.HAMMING)
+                small = straight_srgb(frame).convert("RGBa").resize(size, Image.Resampling.HAMMING)
                 choice.offer(index, np.array(small.convert("RGBA")))
     return count, choice

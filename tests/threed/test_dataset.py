@@ -278,6 +278,10 @@ MIRROR = np.diag([1.0, 1, -1, 1]).tolist()
         ({"frame": {"file_path": "/etc/passwd"}}, "outside"),
         ({"frame": {"file_path": "transforms.json"}}, "no picture"),
         ({"frame": {"file_path": 3}}, "file_path"),
+        ({"frame": {"file_path": "n" * 300}}, "n{300}"),
+        ({"frame": {"file_path": "n" * 300 + ".png"}}, "too long"),
+        ({"frame": {"file_path": "\ud800.png"}}, r"\\ud800.png"),
+        ({"frame": {"file_path": "\ud800"}}, r"\\ud800"),
         ({"frame": {"transform_matrix": NOT_A_NUMBER}}, "not finite"),
         ({"frame": {"transform_matrix": MIRROR}}, "no rotation"),
         ({"frame": {"transform_matrix": [[1, 2]]}}, "shape"),
@@ -311,7 +315,7 @@ def test_what_no_camera_can_be_is_refused(
         edit(tmp_path, **changes)
     with pytest.raises(RequestError, match=said) as caught:
         read_dataset(tmp_path, 64)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and str(caught.value).encode()
 
 
 def test_broken_files_are_refused(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch.testing import assert_close
 
+from tests.threed.profiles import P3, grey_profile, rgb_profile, srgb_of_p3
 from tests.threed.test_dataset import (
     CENTRE,
+    COLOUR,
     RADIUS,
     assert_sphere_is_where_it_was,
     edit,
@@ -152,8 +155,10 @@ def painted(index: np.ndarray) -> Image.Image:
         lambda solid: Image.fromarray(7 * solid),
         lambda solid: Image.fromarray(solid > 0),
         painted,
+        lambda solid: Image.fromarray(np.uint16(7) * solid),
+        lambda solid: Image.fromarray(np.uint16(65535) * solid),
     ],
-    ids=["one", "label", "bit", "palette"],
+    ids=["one", "label", "bit", "palette", "deep label", "deep white"],
 )
 def test_whatever_a_mask_holds_but_zero_is_the_object(
     tmp_path: Path, kind: Callable[[np.ndarray], Image.Image]
@@ -175,4 +180,51 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     Image.new("L", (16, 16), 255).save(tmp_path / "mask.png")
     edit(tmp_path, frame={"mask_path": "mask.png"})
     with pytest.raises(RequestError, match="another size"):
+        read_dataset(tmp_path, 32)
+
+
+def repainted(folder: Path, paint: Callable[[Image.Image, Path], None]) -> OrbitVideo:
+    """Write a folder, save each of its pictures anew, and read it."""
+    write_folder(folder)
+    for path in (folder / "images").iterdir():
+        with Image.open(path) as image:
+            image.load()
+        paint(image, path)
+    return read_dataset(folder, 64)[0]
+
+
+def test_a_profile_is_followed_and_a_mask_has_none(tmp_path: Path) -> None:
+    told = rgb_profile(P3)
+    orbit = repainted(tmp_path / "a", lambda image, path: image.save(path, icc_profile=told))
+    inside = orbit.alpha > 0.999
+    expected = srgb_of_p3(tuple(round(255 * value) for value in COLOUR)) / 255
+    assert np.abs(orbit.albedo[inside].numpy() - expected).max() < 2 / 255
+    write_folder(tmp_path / "b")
+    write_masks(tmp_path / "b", Image.fromarray)
+    plain = read_dataset(tmp_path / "b", 64)[0]
+    for path in (tmp_path / "b").glob("mask*.png"):
+        Image.open(path).save(path, icc_profile=grey_profile(1.0))
+    assert_close(read_dataset(tmp_path / "b", 64)[0].alpha, plain.alpha, atol=0, rtol=0)
+
+
+def test_sixteen_bits_of_grey_are_read_as_eight_are(tmp_path: Path) -> None:
+    def shallow(image: Image.Image, path: Path) -> None:
+        image.convert("L").save(path)
+
+    def deep(image: Image.Image, path: Path) -> None:
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(path)
+
+    first, second = (repainted(tmp_path / of.__name__, of) for of in (shallow, deep))
+    assert_close(first.albedo, second.albedo, atol=0, rtol=0)
+    assert_close(first.alpha, second.alpha, atol=0, rtol=0)
+
+
+def test_a_picture_with_more_words_than_are_read_is_refused(tmp_path: Path) -> None:
+    """A megabyte of text, as some programs keep the way that a picture was made."""
+    write_folder(tmp_path, num_frames=4, size=32)
+    words = PngInfo()
+    words.add_itxt("workflow", "x" * (2 << 20), zip=True)
+    picture = tmp_path / "images" / "002.png"
+    Image.open(picture).save(picture, pnginfo=words)
+    with pytest.raises(RequestError, match="002.png cannot be read.*too large"):
         read_dataset(tmp_path, 32)

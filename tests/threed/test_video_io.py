@@ -138,6 +138,38 @@ def test_what_an_edit_list_hides_is_no_part_of_a_clip(tmp_path: Path) -> None:
     assert clip_extent(path)[2] == 20
 
 
+def write_from(path: Path, first: int, count: int, rate: int = 12) -> None:
+    """A clip of numbered frames whose timestamps begin at a second, as a cut-out part's may."""
+    with av.open(str(path), "w") as container:
+        codec = "libvpx" if path.suffix == ".webm" else "libx264"
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for index, picture in enumerate(numbered_frames(count)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = first * rate + index, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+@pytest.mark.parametrize("first", [0, 100, 400])
+def test_a_clip_is_as_long_as_it_plays_whenever_it_begins(
+    tmp_path: Path, suffix: str, first: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_from(path, first, 24)
+    clip = read_clip(path)
+    assert clip.num_source_frames == 24
+    assert clip_extent(path)[2:] == (24, pytest.approx(2.0, abs=0.15))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_begins_late_and_plays_too_long_is_refused(tmp_path: Path, suffix: str) -> None:
+    write_from(tmp_path / f"a.{suffix}", 400, 310, rate=1)
+    with pytest.raises(RequestError, match="5 minutes long"):
+        read_clip(tmp_path / f"a.{suffix}")
+
+
 @pytest.mark.parametrize("suffix", ["gif", "webp", "webm", "mov"])
 def test_alpha_is_kept_where_a_format_has_it(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip.{suffix}"
