@@ -28,7 +28,7 @@ from threed.run_folder import RunFolder
 from threed.threads import sleep_soon
 
 if TYPE_CHECKING:
-    import threed.placement
+    import threed.orbit
     import threed.upright
 
 PROGRAM = "python -m threed"
@@ -66,7 +66,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="vertical field of view of a clip's camera, degrees (measured)",
     )
     parser.add_argument(
-        "--size", type=int, default=SIZE, help=f"longer side of the frames used, pixels ({SIZE})"
+        "--size",
+        type=int,
+        help=f"longer side of the frames used, pixels ({SIZE}); those of an orbit.npz are used as "
+        "they are",
     )
     parser.add_argument(
         "--texture", type=int, default=TEXTURE, help=f"the texture's side, pixels ({TEXTURE})"
@@ -101,11 +104,10 @@ def run(arguments: argparse.Namespace) -> None:
         import torch
 
         from threed.fit import FitConfig
-        from threed.memory import check_reconstruction, machine_bytes
         from threed.orbit_files import read_orbit
+        from threed.placement import discard_moved, place
         from threed.progress_bar import draw
         from threed.reconstruct import ReconstructionSettings, reconstruct
-        from threed.video_io import MAX_FRAMES
 
         try:
             settings = ReconstructionSettings(
@@ -116,7 +118,6 @@ def run(arguments: argparse.Namespace) -> None:
             )
         except ValueError as error:
             raise RequestError(str(error)) from error
-        check_reconstruction(MAX_FRAMES, arguments.size, arguments.texture, machine_bytes())
         if before is not None and folder.done("orbit"):
             up = before["up"]
         else:
@@ -124,11 +125,15 @@ def run(arguments: argparse.Namespace) -> None:
             up = _write_source(arguments, asked, folder)
         settings = replace(settings, fit=FitConfig(up=up))
         # Read back even when fresh, so that a resumed run sees the very same numbers.
-        orbit = read_orbit(folder.path).to("cuda" if torch.cuda.is_available() else "cpu")
+        orbit = read_orbit(folder.path)
+        _check_memory(orbit, arguments)
+        orbit = orbit.to("cuda" if torch.cuda.is_available() else "cpu")
+        if arguments.origin is not None and not folder.done("report"):
+            discard_moved(folder)
         generator = torch.Generator().manual_seed(arguments.seed)
         report = draw(reconstruct(orbit, folder, settings, None, generator))
         if arguments.origin is not None:
-            _place(folder, arguments.origin, up)
+            place(folder, arguments.origin, up)
     finally:
         folder.remove_if_empty()
         folder.close()
@@ -158,7 +163,6 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     kept = (
         "elevation_deg",
         "fov_deg",
-        "size",
         "texture",
         "faces",
         "max_mb",
@@ -172,7 +176,12 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
         "source_bytes": sum(stat.st_size for stat in stats),
         "source_modified": max(stat.st_mtime_ns for stat in stats),
         **{name: getattr(arguments, name) for name in kept},
+        "size": _size(arguments),
     }
+
+
+def _size(arguments: argparse.Namespace) -> int:
+    return SIZE if arguments.size is None else arguments.size
 
 
 def _source_files(path: Path) -> list[Path]:
@@ -228,14 +237,20 @@ def _write_source(
     arguments: argparse.Namespace, asked: dict[str, Any], folder: RunFolder
 ) -> "threed.upright.Up":
     """Read the source, write the first two stages and return the orbit's axis that is up."""
+    from threed.memory import check_reconstruction, machine_bytes
     from threed.orbit_files import write_orbit
     from threed.placement import turned_up
     from threed.poses import PoseConfig
     from threed.progress_bar import draw
-    from threed.source import SourceConfig, source_steps
+    from threed.source import SourceConfig, is_orbit_video, most_frames, source_steps
 
     poses = PoseConfig(elevation_deg=arguments.elevation_deg, fov_deg=arguments.fov_deg)
-    config = SourceConfig(size=arguments.size, poses=poses)
+    config = SourceConfig(size=_size(arguments), poses=poses)
+    path = Path(arguments.source)
+    if not is_orbit_video(path):
+        # Reading takes long, and memory too.
+        most = most_frames(path)
+        check_reconstruction(most, config.size, arguments.texture, machine_bytes())
     print(f"reading {arguments.source}", file=sys.stderr, flush=True)
     source = draw(source_steps(arguments.source, config))
     for note in source.notes:
@@ -244,6 +259,9 @@ def _write_source(
     orbit = turned_up(source.orbit, source.up, up)
     if orbit.kind == "clip":
         raise RequestError(f"{arguments.source} is no turn about an object that stands still")
+    if is_orbit_video(path):
+        _check_own_size(orbit, arguments)
+    _check_memory(orbit, arguments)
     with folder.stage("request") as temporary:
         text = json.dumps({"asked": asked, "up": up, "notes": list(source.notes)}, indent=2)
         (temporary / "request.json").write_text(text + "\n", "utf-8")
@@ -252,16 +270,37 @@ def _write_source(
     return up
 
 
-def _place(folder: RunFolder, origin: "threed.placement.Origin", up: "threed.upright.Up") -> None:
-    """Move the finished mesh; moving it again changes nothing, so a resumed run may."""
-    from threed.export import write_whole
-    from threed.glb import moved
-    from threed.placement import shift_to
-    from threed.textured_mesh import read_own_glb
+def _check_own_size(orbit: "threed.orbit.OrbitVideo", arguments: argparse.Namespace) -> None:
+    """Refuse a size that was asked for and that an orbit.npz does not have."""
+    width, height = orbit.cameras.width, orbit.cameras.height
+    if arguments.size not in (None, max(width, height)):
+        raise RequestError(
+            f"size is {arguments.size}, but the frames in {arguments.source} are {width} x "
+            f"{height} pixels and are used as they are: leave --size out{_resized(arguments)}"
+        )
 
-    path = folder.file("mesh.glb")
-    shift = shift_to(read_own_glb(path).vertices, origin, up)
-    write_whole(path, moved(path.read_bytes(), shift, {"origin": origin}))
+
+def _check_memory(orbit: "threed.orbit.OrbitVideo", arguments: argparse.Namespace) -> None:
+    """Refuse frames, now that they are counted, with which the run cannot fit."""
+    from threed.memory import SMALLER, check_frames, machine_bytes
+    from threed.source import is_orbit_video
+
+    remedy = SMALLER
+    if is_orbit_video(Path(arguments.source)):
+        remedy = (
+            "its frames have a size of their own, to which --size does not apply: ask for a "
+            f"smaller --texture{_resized(arguments)}"
+        )
+    width, height = orbit.cameras.width, orbit.cameras.height
+    available = machine_bytes()
+    check_frames(orbit.num_frames, width, height, arguments.texture, available, remedy)
+
+
+def _resized(arguments: argparse.Namespace) -> str:
+    """Return how an orbit.npz's pictures are had in another size, where they lie beside it."""
+    path = Path(arguments.source)
+    listing = (path if path.is_dir() else path.parent) / "transforms.json"
+    return f", or give {listing}, whose pictures are resized" if listing.is_file() else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

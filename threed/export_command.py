@@ -20,7 +20,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog=PROGRAM, description="Make a file of another format from a run.")
     parser.add_argument("run", type=Path, metavar="RUN", help="the output folder of a finished run")
     parser.add_argument("format", choices=[known.name for known in FORMATS])
-    parser.add_argument("--out", type=Path, help="the file (beside the run's own)")
+    parser.add_argument(
+        "--out", type=Path, help="the file, or a folder for it (beside the run's own)"
+    )
     parser.add_argument(
         "--size-mm",
         type=float,
@@ -52,6 +54,9 @@ def export(arguments: argparse.Namespace) -> Path:
         data = known.make(arguments.run)
     path = arguments.out or arguments.run / f"export{known.suffix}"
     try:
+        if path.is_dir():
+            # By the run's name, so that several runs' files may lie in one folder.
+            path = path / f"{arguments.run.resolve().name}{known.suffix}"
         write_whole(path, data)
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error.strerror}") from error

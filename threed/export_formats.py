@@ -49,7 +49,8 @@ class Format:
 def obj_bytes(mesh: TexturedMesh) -> bytes:
     """Return a zip of mesh.obj, mesh.mtl and texture.png."""
     lines = ["mtllib mesh.mtl", "o object", "usemtl surface"]
-    lines += [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in mesh.vertices.tolist()]
+    # Nine digits hold every bit of a float32, wherever the mesh stands.
+    lines += [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.tolist()]
     lines += [f"vt {u:.6g} {v:.6g}" for u, v in mesh.uv.tolist()]
     lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in mesh.normals.tolist()]
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in (mesh.faces + 1).tolist()]

@@ -19,6 +19,7 @@ LARGE_GRID_BYTES = 300 << 20
 """Of the field's grid, which has more vertices for frames larger than those (`hull.py`)."""
 USABLE = 0.9
 """Of the machine's memory; the system and others need some too."""
+SMALLER = "ask for a smaller --size or --texture"
 
 CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -64,10 +65,19 @@ def check_reconstruction(num_frames: int, size: int, texture_size: int, availabl
         texture_size: Texels along a side of the texture.
         available: All the memory there is, bytes.
     """
-    need = BASE_BYTES + frames_bytes(num_frames, size) + mesh_bytes(size, texture_size)
+    # How narrow they come out is known only once they are read.
+    check_frames(num_frames, size, size, texture_size, available, SMALLER)
+
+
+def check_frames(
+    num_frames: int, width: int, height: int, texture_size: int, available: float, remedy: str
+) -> None:
+    """Raise RequestError, which ends in a remedy, where a reconstruction of frames cannot fit."""
+    frames = num_frames * width * height * PIXEL_BYTES
+    need = BASE_BYTES + frames + mesh_bytes(max(width, height), texture_size)
     if need > USABLE * available:
         raise RequestError(
-            f"frames of {size} pixels and a texture of {texture_size} may need "
-            f"{need / 2**30:.1f} GiB of memory, and this machine has {available / 2**30:.1f}; ask "
-            "for a smaller --size or --texture"
+            f"{num_frames} frames of {width} x {height} pixels and a texture of {texture_size} may "
+            f"need {need / 2**30:.1f} GiB of memory, and this machine has "
+            f"{available / 2**30:.1f}; {remedy}"
         )

@@ -94,7 +94,7 @@ def reconstruct(
             "the video is of the kind 'clip', which no rigid object explains; a mesh needs an "
             "'orbit', one turn about an object that stands still"
         )
-    if folder.done("report"):
+    if folder.done("report") and folder.done("mesh"):
         return Report.from_json(folder.file("report.json").read_text("utf-8"))
     seconds: dict[str, float] = {}
     fitted, taught = yield from _field(orbit, folder, settings, denoise, generator, seconds)

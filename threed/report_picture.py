@@ -22,6 +22,8 @@ DIFFERENCE_GAIN = 2.0
 
 WIDTH, MARGIN, GAP = 960, 40, 16
 CHART_HEIGHT = 150
+# Of a strip: its captions need the first, and two of the second leave the sheet room for the rest.
+STRIP_HEIGHTS = (64, 640)
 INK, FAINT, LINE = (32, 30, 27), (110, 104, 97), (222, 218, 212)
 GRADES = {"good": (74, 124, 16), "rough": (217, 119, 6), "poor": (190, 18, 60)}
 
@@ -167,17 +169,20 @@ class _Sheet:
     def strip(
         self, strip: UInt8[np.ndarray, "tile_height strip_width 3"], captions: tuple[str, ...]
     ) -> None:
-        """Show tiles, each with its caption."""
-        width = WIDTH - 2 * MARGIN
-        height = round(strip.shape[0] * width / strip.shape[1])
-        size = (width, height)
-        self.image.paste(
-            Image.fromarray(strip).resize(size, Image.Resampling.LANCZOS), (MARGIN, self.top)
-        )
-        tile = width / len(captions)
-        for place, caption in enumerate(captions):
-            left = MARGIN + place * tile
-            box = (left, self.top, left + tile, self.top + height)
+        """Show tiles, each in the middle of a cell of its own and with its caption."""
+        width = (WIDTH - 2 * MARGIN) / len(captions)
+        tiles = np.split(strip, len(captions), axis=1)
+        rows, columns = tiles[0].shape[:2]
+        lowest, highest = STRIP_HEIGHTS
+        height = min(max(round(rows * width / columns), lowest), highest)
+        scale = min(width / columns, height / rows)
+        size = (round(scale * columns), round(scale * rows))
+        for place, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+            left = MARGIN + place * width
+            corner = (round(left + (width - size[0]) / 2), self.top + (height - size[1]) // 2)
+            picture = Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS)
+            self.image.paste(picture, corner)
+            box = (left, self.top, left + width, self.top + height)
             self.draw.rectangle(box, outline=LINE)
             self.draw.text((left + 8, self.top + 6), caption, FAINT, _font(13))
         self.top += height + GAP

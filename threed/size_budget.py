@@ -85,9 +85,9 @@ def glb_within(
             if len(packed) <= limit:
                 return mesh, packed
             smallest = min(smallest, len(packed))
-        if side // 2 < SMALLEST_TEXTURE:
+        if side <= SMALLEST_TEXTURE:
             break
-        side //= 2
+        side = max(side // 2, SMALLEST_TEXTURE)
         mesh = bake_at(side)
     raise ReconstructionError(
         f"the mesh does not fit into {max_mb:g} MB: with {len(mesh.faces):,} triangles and a "

@@ -4,6 +4,7 @@ A clip, a folder of pictures, a folder in nerfstudio's format, or what a run of 
 its orbit.npz or the run folder that holds it.
 """
 
+import json
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from torch import Tensor
 from threed.background import NOTE, PictureCutter, cut_out_clip
 from threed.clip_alpha import NOTE as ALPHA_NOTE
 from threed.clip_alpha import is_matte, without_alpha
-from threed.dataset import cameras_up, read_dataset
+from threed.dataset import MAX_VIEWS, cameras_up, read_dataset
 from threed.errors import NoTurnError, RequestError
 from threed.feature_poses import (
     MISSING,
@@ -47,7 +48,7 @@ from threed.progress import Progress, finish, told
 from threed.resample import Lens, frame_size, object_extent, resample
 from threed.turns import check_count
 from threed.upright import Up
-from threed.video_io import read_clip
+from threed.video_io import MAX_FRAMES, read_clip
 
 SIZES = (32, 1024)
 READING = "reading the pictures"
@@ -89,6 +90,25 @@ class Source:
     """The whole clip's vertical field of view, radians; the orbit's is that of its crop."""
 
 
+def is_orbit_video(path: Path) -> bool:
+    """Return whether a source is read as an orbit.npz, whose frames have a size of their own."""
+    return path.suffix == ".npz" or (path / "orbit.npz").is_file()
+
+
+def most_frames(path: Path) -> int:
+    """Return how many frames at most a clip, pictures or a transforms.json are read as."""
+    listing = path / "transforms.json" if path.is_dir() else path
+    if path.is_dir() and not listing.is_file():
+        return min(len(pictures_in(path)), MAX_FRAMES)
+    if not listing.name.lower().endswith(".json"):
+        return MAX_FRAMES
+    try:
+        return min(len(json.loads(listing.read_text("utf-8"))["frames"]), MAX_VIEWS)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        # Reading the source will say what is wrong.
+        return 0
+
+
 def read_source(path: Path | str, config: SourceConfig) -> Source:
     """Return the orbit video that a path stands for, as `source_steps` does, telling nobody."""
     return finish(source_steps(path, config))
@@ -108,7 +128,7 @@ def source_steps(path: Path | str, config: SourceConfig) -> Generator[Progress, 
         raise RequestError(f"{path} cannot be read: {error}") from error
     if not is_file:
         raise RequestError(f"there is no file or folder at {path}")
-    if (is_folder and (path / "orbit.npz").is_file()) or path.suffix == ".npz":
+    if is_orbit_video(path):
         orbit = read_orbit(path)
         return Source(orbit=orbit, up=cameras_up(orbit.cameras), notes=())
     if is_folder and not (path / "transforms.json").is_file() and pictures_in(path):

@@ -17,6 +17,8 @@ ALIGNMENT = 64
 LOCAL_HEADER_BYTES = 30
 PADDING_ID = 0x1986
 """An extra field that readers skip; its number means nothing."""
+POSITION_DIGITS = 9
+"""So many hold every bit of a float32, wherever the mesh stands."""
 
 LAYER = """#usda 1.0
 (
@@ -87,10 +89,10 @@ def usdz_bytes(mesh: TexturedMesh) -> bytes:
     """Return a USDZ of a mesh that is +y up, a unit a metre."""
     bounds = np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)])
     layer = LAYER % {
-        "extent": _tuples(bounds),
+        "extent": _tuples(bounds, POSITION_DIGITS),
         "counts": ", ".join(["3"] * len(mesh.faces)),
         "corners": ", ".join(map(str, mesh.faces.reshape(-1).tolist())),
-        "points": _tuples(mesh.vertices),
+        "points": _tuples(mesh.vertices, POSITION_DIGITS),
         "normals": _tuples(mesh.normals),
         "uv": _tuples(mesh.uv),
     }
@@ -100,8 +102,8 @@ def usdz_bytes(mesh: TexturedMesh) -> bytes:
     return _aligned_zip({"mesh.usda": layer.encode(), "texture.png": picture.getvalue()})
 
 
-def _tuples(rows: np.ndarray) -> str:
-    return ", ".join("(" + ", ".join(f"{x:.6g}" for x in row) + ")" for row in rows.tolist())
+def _tuples(rows: np.ndarray, digits: int = 6) -> str:
+    return ", ".join("(" + ", ".join(f"{x:.{digits}g}" for x in row) + ")" for row in rows.tolist())
 
 
 def _aligned_zip(files: dict[str, bytes]) -> bytes:

@@ -84,6 +84,25 @@ def test_obj_brings_its_material_and_texture(mesh: TexturedMesh, tmp_path: Path)
     np.testing.assert_array_equal(np.array(body.visual.material.image), mesh.texture)
 
 
+@pytest.mark.parametrize("distance", [1.0, 1000.0, 1e7])
+def test_far_from_the_origin_text_formats_keep_every_bit_of_a_place(
+    mesh: TexturedMesh, tmp_path: Path, distance: float
+) -> None:
+    """Surveyed scenes stand kilometres from their origin."""
+    places = (mesh.vertices + np.float32(distance) / 3).astype(np.float32)
+    far = replace(mesh, vertices=places)
+    zipfile.ZipFile(io.BytesIO(obj_bytes(far))).extractall(tmp_path)
+    body = trimesh.load(tmp_path / "mesh.obj", process=False)
+    corners = body.vertices[body.faces].astype(np.float32)
+    np.testing.assert_array_equal(corners, places[mesh.faces])
+    (tmp_path / "mesh.usdz").write_bytes(usdz_bytes(far))
+    stage = Usd.Stage.Open(str(tmp_path / "mesh.usdz"))
+    surface = UsdGeom.Mesh(stage.GetPrimAtPath("/Object/Surface"))
+    np.testing.assert_array_equal(surface.GetPointsAttr().Get(), places)
+    bounds = [places.min(axis=0), places.max(axis=0)]
+    np.testing.assert_array_equal(surface.GetExtentAttr().Get(), bounds)
+
+
 def test_ply_has_the_textures_colours_at_its_vertices(mesh: TexturedMesh) -> None:
     body = trimesh.load(io.BytesIO(ply_bytes(mesh)), file_type="ply", process=False)
     np.testing.assert_array_equal(body.vertices, mesh.vertices)
@@ -235,13 +254,40 @@ def test_the_same_run_makes_the_same_bytes(run: Path) -> None:
     assert find_format("../../mesh.glb") is None
 
 
+def finished(run: Path, folder: Path) -> Path:
+    """Return a folder with a run's mesh and the record that it is done."""
+    records = folder / ".stages"
+    records.mkdir(parents=True)
+    (records / "mesh.done.json").write_text('["mesh.glb"]')
+    (folder / "mesh.glb").write_bytes((run / "mesh.glb").read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("out", [".", "..", "prints", "prints/"])
+def test_into_a_folder_goes_a_file_that_is_named_after_the_run(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    out: str,
+) -> None:
+    finished(run, tmp_path / "here" / "mug")
+    (tmp_path / "here" / "prints").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name, file in (("stl", "mug.stl"), ("obj", "mug-obj.zip")):
+        assert main(["export", "mug", name, "--out", out]) == 0
+        assert capsys.readouterr().out.strip() == str(Path(out) / file)
+        assert (tmp_path / "here" / out / file).stat().st_size > 1000
+    # From inside the run its name is not what was typed.
+    monkeypatch.chdir(tmp_path / "here" / "mug")
+    assert main(["export", ".", "ply", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "mug.ply").is_file()
+
+
 def test_the_command_line_prints_to_the_size_that_is_asked_for(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records = tmp_path / "run" / ".stages"
-    records.mkdir(parents=True)
-    (records / "mesh.done.json").write_text('["mesh.glb"]')
-    (tmp_path / "run" / "mesh.glb").write_bytes((run / "mesh.glb").read_bytes())
+    finished(run, tmp_path / "run")
     out = tmp_path / "print.stl"
     command = ["export", str(tmp_path / "run"), "stl", "--out", str(out)]
     assert main([*command, "--size-mm", "42.5"]) == 0

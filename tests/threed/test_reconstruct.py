@@ -162,6 +162,17 @@ def test_interrupted_run_goes_on_from_its_last_whole_stage(
     assert again.psnr == report.psnr
 
 
+def test_a_mesh_that_was_taken_away_is_made_again(
+    orbit: OrbitVideo, whole_run: tuple[RunFolder, list[Progress], Report], tmp_path: Path
+) -> None:
+    shutil.copytree(whole_run[0].path, tmp_path / "run")
+    folder = RunFolder.create(tmp_path / "run")
+    folder.file("mesh.glb").unlink()
+    finish(begin(orbit, folder))
+    assert folder.file("mesh.glb").read_bytes() == whole_run[0].file("mesh.glb").read_bytes()
+    assert folder.done("report")
+
+
 @pytest.mark.parametrize("stage", ["field", "mesh", "texture"])
 def test_closing_the_generator_leaves_only_whole_stages(
     whole_run: tuple[RunFolder, list[Progress], Report],

@@ -15,7 +15,7 @@ from threed.report import (
     verdict,
     weak_views,
 )
-from threed.report_picture import comparison
+from threed.report_picture import MARGIN, WIDTH, comparison, report_sheet
 
 REPORT = Report(
     psnr=[30.0, 21.5],
@@ -121,6 +121,35 @@ def test_difference_is_white_where_pictures_agree_and_black_where_they_do_not() 
     faint = comparison(frame, frame + 0.2, np.zeros((4, 4, 3)))[0, 8]
     assert faint[0] == 255
     assert 0 < faint[1] < 128
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(256, 16), (256, 64), (256, 128), (256, 256), (128, 256), (16, 256)]
+)
+def test_the_sheet_shows_every_tile_whole_however_tall_or_flat(height: int, width: int) -> None:
+    """Each tile has a colour of its own, and the figures stand below the last."""
+    colours = np.array(
+        [(255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0)],
+        np.uint8,
+    )
+    tiles = np.broadcast_to(colours[:, None, None], (6, height, width, 3))
+    worst, best = (np.concatenate(list(part), axis=1) for part in (tiles[:3], tiles[3:]))
+    many = replace(REPORT, verdict="The views agree with one another. " * 16)
+    sheet = report_sheet(many, worst, best)
+    bottom = 0
+    for colour in colours:
+        rows, columns = np.nonzero((sheet == colour).all(axis=-1))
+        shown = np.array([np.ptp(rows), np.ptp(columns)]) + 1
+        # By as much on both sides; a frame's line lies over the outermost pixels.
+        scale = shown.max() / 256
+        np.testing.assert_allclose(shown, scale * np.array([height, width]), atol=3)
+        assert scale > 1
+        assert columns.min() >= MARGIN and columns.max() < WIDTH - MARGIN
+        bottom = max(bottom, rows.max())
+    # Nine figures are three rows of names and values.
+    below = sheet[bottom + 1 :]
+    assert len(below) > 3 * 48
+    assert (below[-68:-20] != 255).any() and (below[-15:] == 255).all()
 
 
 def test_reading_reports_loads_no_torch() -> None:

@@ -17,7 +17,7 @@ from threed.file_size import expected_bytes, faces_within
 from threed.findings import is_closed
 from threed.glb import Encoding, budget_of, moved, texture_kind, with_picture
 from threed.mesh import MeshConfig, extract_mesh
-from threed.size_budget import ENCODINGS, glb_within, unwrap_within
+from threed.size_budget import ENCODINGS, SMALLEST_TEXTURE, glb_within, unwrap_within
 from threed.texture import unwrap
 from threed.textured_mesh import TexturedMesh, read_own_glb
 
@@ -57,6 +57,19 @@ def test_where_encodings_do_not_suffice_the_texture_shrinks() -> None:
     mesh, data = glb_within(rough, 1024, 700, 0.1, unlit=True, extras={})
     assert 64 <= len(mesh.texture) < 512
     assert len(data) <= 100_000
+
+
+def test_a_side_that_is_no_power_of_two_comes_down_to_the_smallest_as_well() -> None:
+    """At 250 texels the egg takes 0.06 MB at best, and the smallest texture half of that."""
+    mesh, data = glb_within(rough, 250, 700, 0.04, unlit=False, extras={})
+    assert len(mesh.texture) == SMALLEST_TEXTURE
+    assert len(data) <= 40_000
+    tried = []
+    with pytest.raises(ReconstructionError, match="texture of 128 x 128 pixels"):
+        glb_within(
+            lambda side: tried.append(side) or rough(side), 250, 700, 0.01, unlit=False, extras={}
+        )
+    assert tried == [250, SMALLEST_TEXTURE]
 
 
 def test_a_limit_that_nothing_fits_is_refused_with_what_it_would_take() -> None:
