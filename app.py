@@ -22,6 +22,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from pipelines.jobs.executor import open_executor
+from pipelines.jobs.logs import hide_keys
 from pipelines.jobs.store import JobStore, QueueLimits
 from ui.callers import callers_from_environment
 from ui.desk import Desk, runs_root
@@ -40,6 +41,7 @@ MAX_UPLOAD = f"{MAX_CLIP_BYTES >> 20}mb"
 
 def open_desk() -> Desk:
     """Return a desk over the runs folder; its worker is not started yet."""
+    hide_keys()
     store = JobStore(runs_root(), QueueLimits.from_environment())
     served = Path(get_upload_folder())
     return Desk(store, open_executor(store), served, load_moderation())

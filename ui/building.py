@@ -1,14 +1,16 @@
 """Whether a mesh can be made of a job's video; where it cannot, the page says why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pipelines.closed import Closed, why_closed
 from pipelines.errors import RequestError
 from pipelines.request import CAMERAS
+from pipelines.run_request import DECIDED_BY_STAGE
 from threed.run_folder import RunFolder
 from ui.tongues import Language, say
 
-MESH_SETTINGS = frozenset(("distil", "redraw", "texture_size", "max_faces", "max_mb"))
+MESH_SETTINGS = frozenset(DECIDED_BY_STAGE)
 """What may still be chosen once the video is there."""
 
 
@@ -31,6 +33,13 @@ def check_build(folder: RunFolder, changes: Iterable[str]) -> None:
         raise RequestError("this job has its mesh already; hand it in again for another one")
     if wrong := set(changes) - MESH_SETTINGS:
         raise RequestError(f"{', '.join(sorted(wrong))} cannot change once the video is made")
+
+
+def undecided(folder: RunFolder, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those changes whose stage is not done: what it was made with stands."""
+    return {
+        name: value for name, value in changes.items() if not folder.done(DECIDED_BY_STAGE[name])
+    }
 
 
 def closed_words(closed: Closed, language: Language) -> str:

@@ -27,7 +27,7 @@ from pipelines.models.catalogue import check_request
 from pipelines.request import GenerationRequest
 from threed.memory import machine_bytes
 from threed.run_folder import RunFolder, shown_orbit
-from ui.building import check_build
+from ui.building import check_build, undecided
 from ui.callers import calling
 from ui.copies import Copies, file_stem
 from ui.exports import Exports
@@ -78,7 +78,7 @@ class Desk:
     def close(self) -> None:
         """End the worker and delete the served copies."""
         self.executor.stop()
-        self._copies.forget()
+        self._copies.close()
         self.exports.close()
 
     def session(self, remembered: object) -> str:
@@ -154,15 +154,18 @@ class Desk:
             job_id: A job that has a video and is not live.
             session: The visitor's key.
             changes: Settings of the 3D stage that differ from the job's request
-                (`ui.building.MESH_SETTINGS`).
+                (`ui.building.MESH_SETTINGS`); those of a stage that is done are not heeded.
 
         Raises:
-            RequestError: `check_build` refuses it, or the queue is full.
+            RequestError: `check_build` refuses it, this machine has too little memory for it, or
+                the queue is full.
         """
         job = self.job(job_id, session)
-        check_build(RunFolder(self.store.folder(job)), changes)
+        folder = RunFolder(self.store.folder(job))
+        check_build(folder, changes)
         with in_words():
-            request = replace(job.request, video_only=False, **changes)
+            request = replace(job.request, video_only=False, **undecided(folder, changes))
+            check_memory(request, self.memory_bytes)
             self.store.build(job.id, request, calling())
         self.executor.submitted(job.id)
 
@@ -225,6 +228,8 @@ class Desk:
 
     def touch(self, job: Job) -> None:
         """Say that somebody looks at a job, so that it is not forgotten; cheap to call often."""
+        self._copies.tidy()
+        self.exports.tidy()
         now = time.monotonic()
         if now - self._touched.get(job.id, -TOUCH_SECONDS) >= TOUCH_SECONDS:
             self._touched[job.id] = now

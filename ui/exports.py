@@ -5,9 +5,9 @@ random name, which only those are told who may see the job.
 """
 
 import logging
-import secrets
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from threed.errors import RequestError
 from threed.export_formats import FORMATS, Format, find_format, why_not
 from threed.run_folder import RunFolder
+from ui.copies import TIDY_SECONDS, Shelf, is_stale
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ class _Made:
     """What there is of one job; `stages` tells one state of a run folder from a later one."""
 
     stages: tuple[str, ...]
+    folder: Path
+    handed_out: float = 0.0
     files: dict[str, Path] = field(default_factory=dict)
     pending: bool = True
 
@@ -32,9 +35,10 @@ class Exports:
     """Every job's files in other formats."""
 
     def __init__(self, served: Path) -> None:
-        self.served = served
+        self._shelf = Shelf(served)
         self._lock = threading.Lock()
         self._made: dict[str, _Made] = {}
+        self._tidied = time.monotonic()
         # One at a time: the worker needs the cores more.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="exports")
 
@@ -55,9 +59,10 @@ class Exports:
             if made is None or made.stages != stages or gone:
                 if made is not None:
                     _remove(made)
-                made = self._made[job_id] = _Made(stages=stages)
+                made = self._made[job_id] = _Made(stages=stages, folder=folder)
                 wanted = [known for known in FORMATS if why_not(run, known) is None]
-                self._thread.submit(self._make, made, wanted, folder, stem)
+                self._thread.submit(self._make, job_id, made, wanted, stem)
+            made.handed_out = time.monotonic()
             return dict(made.files), made.pending
 
     def file(self, job_id: str, folder: Path, stem: str, name: object) -> Path | None:
@@ -78,37 +83,61 @@ class Exports:
             raise RequestError(f"no {name} could be made of this job, which has been logged")
         return files.get(str(name))
 
-    def forget(self, job_id: str | None = None) -> None:
-        """Delete the files of a job; None is all."""
+    def tidy(self) -> None:
+        """Delete what nobody was handed for long, or whose run is gone; cheap to call often."""
+        now = time.monotonic()
         with self._lock:
-            for key in [key for key in self._made if job_id in (None, key)]:
-                _remove(self._made.pop(key))
+            if now - self._tidied < TIDY_SECONDS:
+                return
+            self._tidied = now
+            for job_id, made in list(self._made.items()):
+                if is_stale(made.handed_out) or not made.folder.exists():
+                    _remove(self._made.pop(job_id))
+
+    def forget(self, job_id: str) -> None:
+        """Delete the files of a job; what is being made of it is not gone on with."""
+        with self._lock:
+            if job_id in self._made:
+                _remove(self._made.pop(job_id))
 
     def close(self) -> None:
         """Make no more and delete everything."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self.forget()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            # So that what is being made stops after the format that it is at.
+            self._made.clear()
+        self._thread.shutdown(wait=True)
+        self._shelf.close()
 
-    def _make(self, made: _Made, wanted: list[Format], folder: Path, stem: str) -> None:
+    def _make(self, job_id: str, made: _Made, wanted: list[Format], stem: str) -> None:
         try:
             for known in wanted:
-                path = self.served / secrets.token_urlsafe(16) / f"{stem}{known.suffix}"
-                try:
-                    data = known.make(folder)
-                    path.parent.mkdir(parents=True)
-                    path.write_bytes(data)
-                except FileNotFoundError:
-                    # Runs of earlier versions have no picture of their report.
+                if self._made.get(job_id) is not made:
+                    # The job was forgotten meanwhile, or another round has begun.
+                    return
+                path = self._file(known, made.folder, stem)
+                if path is None:
                     continue
-                except (OSError, RequestError, ValueError):
-                    # The job may have been deleted meanwhile; the other formats are not to suffer.
-                    logger.exception("no %s could be made", known.name)
-                    continue
-                # Nobody is to be counting them now.
+                # Nobody is to be counting them now, nor to forget the job.
                 with self._lock:
-                    made.files[known.name] = path
+                    if self._made.get(job_id) is made:
+                        made.files[known.name] = path
+                    else:
+                        shutil.rmtree(path.parent, ignore_errors=True)
         finally:
             made.pending = False
+
+    def _file(self, known: Format, folder: Path, stem: str) -> Path | None:
+        try:
+            data = known.make(folder)
+            return self._shelf.put(f"{stem}{known.suffix}", lambda path: path.write_bytes(data))
+        except FileNotFoundError:
+            # Runs of earlier versions have no picture of their report.
+            return None
+        except (OSError, RequestError, ValueError):
+            # The job may have been deleted meanwhile; the other formats are not to suffer.
+            logger.exception("no %s could be made", known.name)
+            return None
 
 
 def _remove(made: _Made) -> None:

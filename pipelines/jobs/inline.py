@@ -5,13 +5,16 @@ quota pays. So a job is run a stage a call, each with its own estimated duration
 context of the event that handed the job in, for there the host finds whose quota it is. Where the
 package `spaces` is absent the same stages run undecorated.
 
-A cancel is heeded between two steps; there is no process of its own to kill.
+A cancel is heeded between two steps; there is no process of its own to kill. An early stop cannot
+be thrown into a stage that the host runs in a process of its own: it is a sign that the stage looks
+for after each step.
 """
 
 import contextvars
 import importlib
 import importlib.util
 import logging
+import mmap
 import sqlite3
 import threading
 from collections.abc import Callable, Generator
@@ -20,13 +23,13 @@ from pathlib import Path
 
 from pipelines.jobs.heartbeat import Heartbeat, new_worker_name
 from pipelines.jobs.housekeeping import Housekeeper
-from pipelines.jobs.records import KnownThings
+from pipelines.jobs.records import Job, KnownThings
 from pipelines.jobs.store import JobStore
 from pipelines.jobs.worker import IDLE_SECONDS, Chain, run_job
 from pipelines.request import GenerationRequest
-from threed.progress import Progress
+from threed.progress import EarlyStop, Progress, Stage, finish
 from threed.report import Report
-from threed.run_folder import RunFolder
+from threed.run_folder import STAGES, RunFolder
 
 GPU_SECONDS: dict[str, float] = {
     "orbit": 15.0,
@@ -35,6 +38,16 @@ GPU_SECONDS: dict[str, float] = {
     "report": 5.0,
 }
 """What one call asks the host for, a stage of the run folder. A GPU is faster than that."""
+MADE: dict[Stage, str] = {
+    "video": "orbit",
+    "field": "field",
+    "distillation": "field",
+    "redraw": "redraw",
+    "mesh": "mesh",
+    "texture": "mesh",
+    "report": "report",
+}
+"""The stage of the run folder that a stage of the chain works on."""
 MAX_CONTEXTS = 200
 """Kept events of waiting jobs, before those are dropped that wait no more."""
 
@@ -65,6 +78,8 @@ class StagedChain:
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
+        # One byte of memory that the processes share into which the host forks this one.
+        self._stop_asked = mmap.mmap(-1, 1)
         self._run_stage = on_gpu(self._run_until)
 
     def warm(self) -> None:
@@ -81,23 +96,56 @@ class StagedChain:
         """Run the request into a folder, a stage a call."""
         # The host may run a call in a process of its own, which must be able to hold the folder.
         folder.close()
+        self._stop_asked[0] = False
         for stage in stages_of(request):
             if not folder.done(stage):
-                yield from self._run_stage(request, folder.path, stage)
+                yield from self._stoppable(self._run_stage(request, folder.path, stage))
         return None
+
+    def _stoppable(self, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
+        """Pass the steps on; where an early stop is thrown in, they hear of it and end first."""
+        try:
+            for progress in steps:
+                try:
+                    yield progress
+                except EarlyStop:
+                    self._stop_asked[0] = True
+                    finish(steps)
+                    raise
+        finally:
+            steps.close()
 
     def _run_until(
         self, request: GenerationRequest, path: Path, stage: str
     ) -> Generator[Progress, None, None]:
+        """Run the chain until a stage is whole, and tell what it says of it; the rest is others'.
+
+        The chain is begun anew with each call, and may say again what it said of earlier stages.
+        """
         with RunFolder.create(path) as folder:
+            whole = {made for made in STAGES if folder.done(made)}
             steps = self.chain.run(request, folder)
             try:
                 for progress in steps:
-                    if folder.done(stage):
+                    made = MADE[progress.stage]
+                    if made in whole:
+                        continue
+                    if folder.done(stage) and not folder.done(made):
                         return
                     yield progress
+                    if self._stop_asked[0]:
+                        _keep(steps)
+                        return
             finally:
                 steps.close()
+
+
+def _keep(steps: Generator[Progress, None, Report | None]) -> None:
+    """Stop the steps early and let them keep what they have."""
+    # The stop comes out again, unless all was done anyway.
+    with suppress(EarlyStop, StopIteration):
+        steps.throw(EarlyStop())
+        finish(steps)
 
 
 class InlineExecutor:
@@ -135,9 +183,14 @@ class InlineExecutor:
 
     def _work(self) -> None:
         chain = self._load()
+        ended = True
         with Heartbeat(self.store, self._worker):
             while not self._stopping.is_set():
                 try:
+                    if not ended:
+                        # Until this is written the heartbeat would keep its lease, for ever.
+                        self.store.release(self._worker, died=False)
+                        ended = True
                     self._housekeeper.look()
                     job = self.store.claim(self._worker)
                 except (sqlite3.Error, OSError):
@@ -147,8 +200,20 @@ class InlineExecutor:
                 if job is None:
                     self._stopping.wait(IDLE_SECONDS)
                     continue
-                context = self._contexts.pop(job.id, None) or contextvars.copy_context()
-                context.run(run_job, self.store, job, chain)
+                ended = self._run(job, chain)
+
+    def _run(self, job: Job, chain: StagedChain) -> bool:
+        """Run a job in its visitor's context; return False where its end could not be written."""
+        context = self._contexts.pop(job.id, None) or contextvars.copy_context()
+        try:
+            context.run(run_job, self.store, job, chain)
+        except (sqlite3.Error, OSError):
+            logger.exception("the end of job %s was not written; it is given back", job.id)
+            # It may be taken up again.
+            self._contexts[job.id] = context
+            self._stopping.wait(1.0)
+            return False
+        return True
 
     def _load(self) -> StagedChain:
         if self._chain is None:

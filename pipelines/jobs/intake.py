@@ -112,7 +112,9 @@ class Intake(Database):
                 # Within the transaction: no job is ever queued without its file.
                 source, folder = copied
                 folder.mkdir(parents=True)
-                shutil.copyfile(source, folder / upload)
+                size = shutil.copyfile(source, folder / upload).stat().st_size
+                # It counts from now on, even if the job never runs.
+                database.execute("UPDATE jobs SET bytes = ? WHERE id = ?", (size, ids[0]))
 
     def _admit(
         self,

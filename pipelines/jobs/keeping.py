@@ -1,9 +1,12 @@
 """What is kept: a visitor's gallery, what is shared of it, and what is forgotten and when."""
 
+import os
 import secrets
 import shutil
 import time
 import unicodedata
+from contextlib import suppress
+from pathlib import Path
 
 from pipelines.errors import RequestError
 from pipelines.jobs.intake import HOUR, LIVE, SESSION_PATTERN
@@ -120,6 +123,7 @@ class Keeping(Leases):
         """
         now = time.time()
         ended = f"NOT {LIVE}"
+        self._measure()
         gone = self._jobs(f"{ended} AND deleted IS NOT NULL")
         gone += self._jobs(
             f"{ended} AND deleted IS NULL AND max(finished, touched) < ?", now - seconds
@@ -149,6 +153,17 @@ class Keeping(Leases):
                 (NUM_TIMES_KEPT,),
             )
 
+    def _measure(self) -> None:
+        """Count what ended jobs take that count nothing, as their worker was killed."""
+        for job in self._jobs(f"NOT {LIVE} AND deleted IS NULL AND bytes = 0"):
+            if size := folder_bytes(self.folder(job)):
+                with self.reading() as database:
+                    # It may run again by now, or have been counted.
+                    database.execute(
+                        f"UPDATE jobs SET bytes = ? WHERE id = ? AND NOT {LIVE} AND bytes = 0",
+                        (size, job.id),
+                    )
+
     def _beyond(self, max_bytes: float, now: float, but: set[str]) -> list[Job]:
         """Return what has to go so that the rest fits."""
         with self.reading() as database:
@@ -165,3 +180,13 @@ class Keeping(Leases):
             going += self._jobs("id = ?", row["id"])
             excess -= row["bytes"]
         return going
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of every file under a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total

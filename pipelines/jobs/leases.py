@@ -232,9 +232,10 @@ class Leases(Intake):
         database.execute(
             f"DELETE FROM stage_times WHERE job IN (SELECT id FROM jobs WHERE {which})", (value,)
         )
-        # The time until it is taken up again is no stage's.
+        # The time until it is taken up again is no stage's. How much was written nobody says, so it
+        # is measured when the job has ended (`Keeping.prune`).
         database.execute(
-            "UPDATE jobs SET losses = losses + ?, worker = NULL, lease = NULL, "
+            "UPDATE jobs SET losses = losses + ?, worker = NULL, lease = NULL, bytes = 0, "
             "lease_until = NULL, finished = ?, message = CASE "
             "WHEN cancel_asked IS NULL AND stop_asked IS NULL AND losses + ? >= ? THEN ? "
             "ELSE '' END, state = CASE WHEN cancel_asked IS NOT NULL THEN 'cancelled' "

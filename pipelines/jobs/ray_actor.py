@@ -18,6 +18,7 @@ from pathlib import Path
 import ray
 
 from pipelines.errors import RequestError
+from pipelines.jobs.logs import hide_keys
 from pipelines.jobs.records import Job, KnownThings, Order, State
 from pipelines.jobs.worker import Chain, run_job
 from threed.errors import FolderInUseError
@@ -123,6 +124,7 @@ class ModelActor:
         # Before torch and the models' libraries, which read some of them when they are loaded.
         os.environ.update(settings)
         logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
+        hide_keys()
         with suppress(OSError):
             # The page must stay quick where it shares the cores.
             os.nice(5)

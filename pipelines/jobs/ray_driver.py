@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines.jobs.heartbeat import new_worker_name
+from pipelines.jobs.logs import hide_keys
 from pipelines.jobs.ray_cluster import RayConfig, connect
 from pipelines.jobs.store import JobStore, QueueLimits
 from pipelines.jobs.worker import Chain
@@ -32,6 +33,7 @@ def main(make_chain: Callable[[], Chain] | None = None) -> None:
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="ray driver: %(message)s")
+    hide_keys()
     store = JobStore(arguments.runs, QueueLimits.from_environment())
     threading.Thread(target=_end_with_the_page, args=(store, arguments.name), daemon=True).start()
     config = RayConfig.from_environment()

@@ -21,6 +21,8 @@ from typing import Protocol, runtime_checkable
 from pipelines.errors import InstallationError, ReconstructionError, RequestError
 from pipelines.jobs.heartbeat import Heartbeat, new_worker_name
 from pipelines.jobs.holder import Holder
+from pipelines.jobs.keeping import folder_bytes
+from pipelines.jobs.logs import hide_keys
 from pipelines.jobs.previews import encode_preview
 from pipelines.jobs.records import Job, KnownThings, State
 from pipelines.jobs.store import JobStore, QueueLimits
@@ -101,7 +103,7 @@ def run_job(store: Holder, job: Job, chain: Chain) -> None:
     if state is None:
         logger.warning("job %s is another worker's now", job.id)
         return
-    size = _folder_bytes(store.folder(job))
+    size = folder_bytes(store.folder(job))
     _insist(lambda: store.finish(job.id, state, message, job.lease, size))
 
 
@@ -180,15 +182,6 @@ def _insist(action: Callable[[], None]) -> None:
             time.sleep(0.5)
 
 
-def _folder_bytes(folder: Path) -> int:
-    """Return the size of everything under a folder; what vanishes meanwhile counts nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
-    return total
-
-
 def _end_with_the_page(store: JobStore, worker: str) -> None:
     """End this process when the page's end of standard input closes."""
     sys.stdin.buffer.read()
@@ -205,6 +198,7 @@ def main(chain: Chain | None = None) -> None:
     parser.add_argument("--name", default=new_worker_name(), help="what the store calls it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
+    hide_keys()
     store = JobStore(arguments.runs, QueueLimits.from_environment())
     threading.Thread(target=_end_with_the_page, args=(store, arguments.name), daemon=True).start()
     # The page must stay quick while every core computes.
