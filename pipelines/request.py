@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -177,7 +176,8 @@ class GenerationRequest:
         """Store the field as a float, so that 15 and 15.0 are one request, or raise."""
         given = getattr(self, name)
         is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        if not is_number or not math.isfinite(given) or not lowest <= given <= highest:
+        # Neither infinities nor what is no number lie in any range.
+        if not is_number or not lowest <= given <= highest:
             raise RequestError(
                 f"{name} is {given!r}; it must be a number from {lowest:g} to {highest:g}"
             )

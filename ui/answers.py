@@ -79,11 +79,17 @@ def degrees(words: str | None) -> float | None:
 
 def real(value: Any) -> Any:
     """Return JSON's number as the float that is meant: it knows one kind, so 15.0 comes as 15."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        # Beyond every range, which its field says.
+        return value
 
 
 def whole(value: float | None, default: int) -> Any:
     """Return a number from a form as the whole number that it is; others are refused later."""
     if value is None:
         return default
-    return int(value) if float(value).is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.callers import HEADER, Callers
@@ -79,7 +79,7 @@ class Guard:
             receive = _bounded(receive, MAX_BODY_BYTES)
         await self.app(scope, receive, send)
 
-    def _refusal(self, path: str, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, path: str, headers: Headers) -> Response | None:
         if not is_open(path):
             return PlainTextResponse("There is nothing here.", 404)
         if self.password is not None and path not in OPEN_PATHS and not self._knows(headers):
@@ -133,8 +133,8 @@ def _declared(headers: Headers) -> int:
     return int(length) if length.isdecimal() and len(length) < 19 else MAX_BODY_BYTES + 1
 
 
-def _too_large() -> PlainTextResponse:
-    return PlainTextResponse(TOO_LARGE, 413)
+def _too_large() -> JSONResponse:
+    return JSONResponse({"error": TOO_LARGE}, 413)
 
 
 def _existing(path: Path) -> Path:

@@ -249,6 +249,10 @@ class Clerk:
     def _filled(self, request: GenerationRequest, visit: Visit) -> tuple[list[Any], Any]:
         # A choice that the form does not have here could not be taken back either.
         filled = request if cameras_here() else replace(request, camera=DEFAULT.camera)
+        here = [card.name for card in MODELS if card.runnable()]
+        absent = bool(here) and request.clip is None and request.model not in here
+        if absent:
+            filled = replace(filled, model=here[0])
         values, key = form_values(filled), "restored"
         if request.clip is not None:
             # Its name is no prompt, and its frames are its own.
@@ -258,6 +262,8 @@ class Clerk:
             # So may its words be, and whether the video is there is for the picture to say.
             values[0], key = gr.skip(), "picture_restored"
         says = say(visit.language, key, title=f"“{request.prompt}”")
+        if absent:
+            says = f"{says} {say(visit.language, 'elsewhere', model=request.model)}"
         return values, gr.update(value=notice(says), visible=True)
 
     def _refusal(self, error: RequestError, visit: Visit) -> Any:

@@ -313,6 +313,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "make_own": ("Make your own", "自己做一个"),
     "restored": ("The settings of {title} are back in the form.", "已恢复 {title} 的设置。"),
+    "elsewhere": ("{model} does not run here.", "{model} 在此无法运行。"),
     # Durations.
     "roughly": ("about {time}", "约 {time}"),
     "few_seconds": ("a few seconds", "几秒"),

@@ -3,6 +3,8 @@
 import html
 import re
 
+from pipelines.jobs.leases import LOST_MESSAGE
+from pipelines.jobs.worker import APOLOGY, BROKEN, UNWRITTEN
 from ui.tongues import Language, say
 
 FIELD_LABELS = {
@@ -15,6 +17,8 @@ FIELD_LABELS = {
     "guidance_scale": ("“Guidance”", "“引导强度”"),
     "elevation_deg": ("“Camera height”", "“相机高度”"),
     "camera": ("“Camera”", "“镜头”"),
+    "clip_fov_deg": ("“Field of view”", "“相机视场角”"),
+    "clip_elevation_deg": ("“Camera height”", "“相机高度”"),
     "texture_size": ("“Texture size”", "“贴图尺寸”"),
     "max_faces": ("“Most triangles”", "“三角形上限”"),
     "max_mb": ("“Most megabytes”", "“文件上限（MB）”"),
@@ -65,6 +69,42 @@ CHINESE_REFUSALS = (
     (
         r"(\d+) of your jobs wait or run already.* (\d+) are allowed at once.*",
         "你已有 {0} 个任务在排队或运行，最多同时 {1} 个；请等待或取消一个。",
+    ),
+    (
+        r"these are (\d+) videos, (\d+) of each of (\d+) lines; at most (\d+).*",
+        "共 {0} 个视频（{2} 行，每行 {1} 个）；一次最多 {3} 个。",
+    ),
+    (
+        r"(\d+) jobs at once are allowed from one network address.*",
+        "每个网络地址最多同时 {0} 个任务；请等部分任务完成后再试。",
+    ),
+    (r"(\d+) jobs wait already.*", "已有 {0} 个任务在排队，队列已满；请稍后再试。"),
+    (
+        r"(\d+) jobs came from you within the hour and (\d+) are allowed.*",
+        "你在一小时内已提交 {0} 个任务，最多 {1} 个；请稍后再试。",
+    ),
+    (
+        r"(\d+) jobs came from your network address within the hour and (\d+) are allowed.*",
+        "你的网络地址在一小时内已提交 {0} 个任务，最多 {1} 个；请稍后再试。",
+    ),
+    (
+        r"this needs about (\S+) GiB of memory and the server has ([\d.]+);.*",
+        "这大约需要 {0} GiB 内存，而服务器只有 {1} GiB；请减少帧数或改用较小的贴图。",
+    ),
+    (r"this session is not known.*", "会话已失效；请刷新页面后重试。"),
+    (
+        r"the server cannot keep its records at the moment.*",
+        "服务器暂时无法保存记录，磁盘可能已满；数据没有丢失，请一分钟后再试。",
+    ),
+    (re.escape(APOLOGY.removesuffix(".")), "程序内部出错，已记入日志；请再试一次。"),
+    (re.escape(BROKEN.removesuffix(".")), "服务器上的模型文件缺失或损坏，已记入日志。"),
+    (
+        re.escape(UNWRITTEN.removesuffix(".")),
+        "服务器无法保存结果，磁盘可能已满；已记入日志，请稍后再试。",
+    ),
+    (
+        re.escape(LOST_MESSAGE.removesuffix(".")),
+        "处理进程不止一次中途停止，可能是内存不足；请减少帧数或改用较小的尺寸。",
     ),
 )
 """The refusals that visitors meet; the others are shown as they are."""

@@ -92,6 +92,8 @@ def test_json_gives_back_the_request(request_: GenerationRequest) -> None:
         ("max_faces", 200_001, "1000 to 200000"),
         ("max_mb", 0.05, "0.1 to 1000"),
         ("max_mb", float("inf"), "0.1 to 1000"),
+        pytest.param("max_mb", 10**400, "0.1 to 1000", id="no float is so large"),
+        pytest.param("elevation_deg", -(10**400), "-30 to 60", id="nor so small"),
         ("num_tries", 17, "1 to 16"),
         ("picture", "chair.png", "a SHA-256"),
         ("revision", "a b", "a name"),

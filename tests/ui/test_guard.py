@@ -95,7 +95,10 @@ def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(
     ):
         with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall(head + b"content-type: application/json\r\n" + body)
-            assert b" 413 " in connection.recv(64)
+            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+            told = answer.split(b"\r\n\r\n", 1)
+            assert b" 413 " in told[0].splitlines()[0]
+            assert "1 MiB" in json.loads(told[1])["error"]
     assert desk.store.queue() == queue
     small = json.dumps({"data": []}).encode()
     assert ask(f"{url}/gradio_api/run/submit", small)[0] != 413

@@ -193,6 +193,18 @@ def test_a_file_brings_its_settings_back_and_is_gone(desk: Desk, tmp_path: Path)
     assert not path.exists()
 
 
+def test_settings_of_a_model_that_does_not_run_here_come_back_for_one_that_does(
+    desk: Desk, tmp_path: Path
+) -> None:
+    clerk, visit = Clerk(desk), Visit(key=desk.session(None))
+    path = tmp_path / "request.json"
+    path.write_text(GenerationRequest(prompt="a pie", seed=5, model="wan2.1-t2v-1.3b").to_json())
+    said, *fields = clerk.restore(visit, str(path))
+    (request,) = read_requests(*fields)
+    assert (request.prompt, request.seed, request.model) == ("a pie", 5, "embedded")
+    assert "wan2.1-t2v-1.3b does not run here" in said["value"]
+
+
 def test_a_picture_is_handed_in_and_an_upload_goes_whatever_comes_of_it(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
