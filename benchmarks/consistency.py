@@ -5,9 +5,9 @@
 The embedded model draws known names, those that `pipelines.training evaluate` draws first, and the
 chain takes each as far as it is drawn again. A field is fitted to a clip's even frames and judged
 by the odd ones, PSNR in the alpha's box widened by 4 pixels: `drawn` is the clip as first drawn,
-`again` as the chain keeps it, `render` the same name's render out of DATASET, the folder of renders
-that the weights were trained on. `rank` is the kept clip's place as in the evaluation: a clip that
-agrees with itself but shows something else is no success.
+`again` as the chain keeps it, `render` the same name's render out of DATASET, the file of meshes
+(or the folder of renders) that the weights were trained on. `rank` is the kept clip's place as in
+the evaluation: a clip that agrees with itself but shows something else is no success.
 """
 
 import argparse

@@ -23,6 +23,9 @@ def stated_bounds(path: Path) -> np.ndarray:
     (body,) = tree["meshes"][0]["primitives"]
     accessor = tree["accessors"][body["attributes"]["POSITION"]]
     (x0, y0, z0), (x1, y1, z1) = accessor["min"], accessor["max"]
+    if any("rotation" in node for node in tree["nodes"]):
+        # A result that stands along z: the node's quarter turn and Blender's undo each other.
+        return np.array([[x0, y0, z0], [x1, y1, z1]])
     return np.array([[x0, -z1, y0], [x1, -z0, y1]])
 
 

@@ -1,4 +1,4 @@
-"""python benchmarks/parallel.py: one long clip on several processes, against one.
+"""python -m benchmarks.parallel: one long clip on several processes, against one.
 
 For the preset's architecture with random weights (neither memory nor error depends on what they
 say) it runs one guided pass of the transformer and one decoding, and prints for each number of

@@ -40,7 +40,8 @@ def act(
     elif name == "search":
         visit.search, visit.num_listed = str(text or "")[:200], PAGE_SIZE
     elif name == "viewer":
-        visit.another_viewer = not visit.another_viewer
+        # A viewer that failed says so, perhaps twice; a press changes to the other one.
+        visit.another_viewer = text == "other" or not visit.another_viewer
     elif name == "choose":
         visit.chosen, visit.shared = desk.job(job_id, key).id, None
         visit.another_viewer = False

@@ -16,6 +16,7 @@ from pipelines.request import (
     NUM_SEEDS,
     GenerationRequest,
 )
+from ui.answers import DEFAULT
 from ui.clips import ClipForm, build_clip_form, clip_request
 from ui.mesh_settings import build_mesh_settings, redraw_of
 from ui.own_picture import ROLL_DICE, PictureForm, build_picture_form
@@ -122,6 +123,14 @@ def _words() -> tuple[gr.Textbox, gr.Number, gr.Radio, gr.Checkbox, gr.Button, g
 def cameras_here() -> bool:
     """Return whether some model that runs here follows more than the orbit's cameras."""
     return any(card.moves for card in MODELS if card.runnable())
+
+
+def possible_here(request: GenerationRequest) -> GenerationRequest:
+    """Return a request with what the form has here: another choice could not be taken back."""
+    here = [card.name for card in MODELS if card.runnable()]
+    if here and request.clip is None and request.model not in here:
+        request = replace(request, model=here[0])
+    return request if cameras_here() else replace(request, camera=DEFAULT.camera)
 
 
 def _video_settings(cards: Sequence[ModelCard]) -> tuple[gr.components.Component, ...]:

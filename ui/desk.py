@@ -83,7 +83,7 @@ class Desk:
 
     def session(self, remembered: object) -> str:
         """Return the visitor's key: the one that the browser remembers, or a new one."""
-        return remembered if _is_key(remembered) else new_session()
+        return remembered if is_key(remembered) else new_session()
 
     # Handing in.
 
@@ -182,7 +182,7 @@ class Desk:
 
         `search` keeps those whose title or prompt has all its words, `batch` those of one batch.
         """
-        if not _is_key(session):
+        if not is_key(session):
             return []
         with in_words():
             return self.store.jobs(session, search, limit, batch)
@@ -193,7 +193,7 @@ class Desk:
         Raises:
             RequestError: The visitor has no such job; the same words whether or not another has.
         """
-        if not _is_key(job_id) or not _is_key(session):
+        if not is_key(job_id) or not is_key(session):
             raise RequestError(NOT_YOURS)
         with in_words():
             try:
@@ -345,5 +345,5 @@ class Desk:
         return folder.file("report.json").read_text() if folder.done("report") else None
 
 
-def _is_key(value: object) -> TypeGuard[str]:
+def is_key(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(SESSION_PATTERN.fullmatch(value))

@@ -5,9 +5,8 @@ ticks only while something may change, asks the store and renews what has change
 """
 
 import html
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,14 @@ from pipelines.models.catalogue import MODELS
 from pipelines.provenance import read_provenance
 from pipelines.request import GenerationRequest
 from ui.actions import act
-from ui.answers import DEFAULT
 from ui.api import add_api
 from ui.clips import clip_request
 from ui.compose import (
     Form,
     build_form,
-    cameras_here,
     form_values,
     picture_request,
+    possible_here,
     read_requests,
     wishes,
 )
@@ -34,7 +32,7 @@ from ui.cost import cost_html
 from ui.desk import Desk
 from ui.mesh_settings import NUM_FIELDS
 from ui.panel import Panel, Visit, build_panel, panel_values
-from ui.tongues import Language, label, language_of, say
+from ui.tongues import Language, label, say
 from ui.uploads import check_clip, check_picture, forget_upload
 from ui.words import notice, sentence
 
@@ -50,6 +48,7 @@ ARRIVAL = """(session, arrival) => [session, JSON.stringify({
 # The presses within the page's own HTML go through this element (`assets/script/studio.js`).
 BOARD = "window.latheSend = (pressed) => trigger('act', pressed);"
 SHOW_PANEL = "(...values) => { window.latheShow?.(); return values; }"
+SHOW_REFUSAL = "() => window.latheRefused?.()"
 NUM_FORM_FIELDS = 15
 
 
@@ -124,12 +123,8 @@ class Clerk:
     def enter(self, remembered: object, arrival: str | None) -> list[Any]:
         """Answer a tab that has just been opened."""
         self.desk.open()
-        told = _told(arrival)
-        visit = Visit(
-            key=self.desk.session(remembered),
-            language=language_of(told.get("language")),
-            shared=told.get("share") if isinstance(told.get("share"), str) else None,
-        )
+        visit = Visit(key=self.desk.session(remembered))
+        visit.hear(arrival)
         return [visit.key, gr.update(value=heading_html(visit.language)), *self.look(visit)]
 
     def look(self, visit: Visit) -> list[Any]:
@@ -247,12 +242,7 @@ class Clerk:
         return [said, *fields]
 
     def _filled(self, request: GenerationRequest, visit: Visit) -> tuple[list[Any], Any]:
-        # A choice that the form does not have here could not be taken back either.
-        filled = request if cameras_here() else replace(request, camera=DEFAULT.camera)
-        here = [card.name for card in MODELS if card.runnable()]
-        absent = bool(here) and request.clip is None and request.model not in here
-        if absent:
-            filled = replace(filled, model=here[0])
+        filled = possible_here(request)
         values, key = form_values(filled), "restored"
         if request.clip is not None:
             # Its name is no prompt, and its frames are its own.
@@ -262,7 +252,7 @@ class Clerk:
             # So may its words be, and whether the video is there is for the picture to say.
             values[0], key = gr.skip(), "picture_restored"
         says = say(visit.language, key, title=f"“{request.prompt}”")
-        if absent:
+        if filled.model != request.model:
             says = f"{says} {say(visit.language, 'elsewhere', model=request.model)}"
         return values, gr.update(value=notice(says), visible=True)
 
@@ -271,20 +261,12 @@ class Clerk:
         return gr.update(value=notice(words, "error"), visible=True)
 
 
-def _told(arrival: str | None) -> dict[str, Any]:
-    """Return what the browser said of itself; nothing where that is not what it says."""
-    try:
-        told = json.loads(arrival or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 def _hidden() -> Any:
     return gr.update(value="", visible=False)
 
 
 def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk) -> None:
+    tab = [parts.session, parts.arrival, parts.visit]
     shown = [parts.visit, *panel.components()]
     # Every handler is quick and the work is elsewhere, so none has to wait in Gradio's own queue.
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -294,14 +276,25 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
     def costs(visit: Visit, *values: Any) -> list[str]:
         return clerk.costs(form.picture.models if form.picture else (), visit, *values)
 
-    def press(event: gr.EventData, visit: Visit, *values: Any) -> list[Any]:
+    def press(event: gr.EventData, session: Any, arrival: Any, visit: Visit, *values: Any) -> Any:
         pressed = event._data if isinstance(event._data, dict) else {}
-        return clerk.act(visit, list(values), pressed)
+        return clerk.act(visit.recall(session, arrival), list(values), pressed)
+
+    def search(session: Any, arrival: Any, visit: Visit, words: str) -> Any:
+        return clerk.search(visit.recall(session, arrival), words)
+
+    def look(session: Any, arrival: Any, visit: Visit) -> Any:
+        return clerk.look(visit.recall(session, arrival))
+
+    def enter(session: Any, arrival: Any) -> Any:
+        # What the browser told goes back to it, to be told again to a server that has forgotten.
+        key, *rest = clerk.enter(session, arrival)
+        return [key, arrival, *rest]
 
     page.load(
-        clerk.enter,
+        enter,
         [parts.session, parts.arrival],
-        [parts.session, parts.heading, *shown],
+        [parts.session, parts.arrival, parts.heading, *shown],
         js=ARRIVAL,
         **quiet,
     ).then(costs, [parts.visit, *inputs], form.costs(), **quiet)
@@ -331,13 +324,13 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
             **quiet,
         ).then(None, js=SHOW_PANEL, api_visibility="private")
     parts.board.act(
-        press, [parts.visit, *inputs], [parts.heading, form.error, *inputs, *shown], **always
-    )
+        press, [*tab, *inputs], [parts.heading, form.error, *inputs, *shown], **always
+    ).then(None, js=SHOW_REFUSAL, api_visibility="private")
     form.restore.upload(clerk.restore, [parts.visit, form.restore], [form.error, *inputs], **quiet)
     parts.search.change(
-        clerk.search, [parts.visit, parts.search], shown, **{**quiet, "trigger_mode": "always_last"}
+        search, [*tab, parts.search], shown, **{**quiet, "trigger_mode": "always_last"}
     )
-    panel.timer.tick(clerk.look, parts.visit, shown, **quiet)
+    panel.timer.tick(look, tab, shown, **quiet)
     # Whenever a job comes or goes the queue is another.
     panel.gallery.change(costs, [parts.visit, *inputs], form.costs(), **quiet)
     gr.on(

@@ -1,6 +1,7 @@
 """What a tab shows at a moment, as the values of its components."""
 
 import copy
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from threed.run_folder import RunFolder
 from ui.building import closed_words
 from ui.copies import file_stem
 from ui.cost import mesh_seconds
-from ui.desk import Desk
+from ui.desk import Desk, is_key
 from ui.downloads import downloads_html
 from ui.gallery import PAGE_SIZE, gallery_html
 from ui.live import latest_stage
 from ui.progress import known_html, seen_html, status_html
 from ui.report import report_html
 from ui.steps import empty_steps, film_html, mesh_html, variations_html
-from ui.tongues import Language, say
+from ui.tongues import Language, language_of, say
 from ui.words import notice, roughly
 
 MAX_TILES = 8
@@ -43,6 +44,26 @@ class Visit:
     another_viewer: bool = False
     """Gradio's viewer shows the mesh."""
     shown: list[Any] = field(default_factory=list)
+
+    def recall(self, remembered: object, arrival: str | None) -> "Visit":
+        """Return this tab; where the server has forgotten whose it is, as the browser knows it.
+
+        That is so after an hour without a word from it, and after a restart.
+        """
+        if not self.key and is_key(remembered):
+            self.key = remembered
+            self.hear(arrival)
+        return self
+
+    def hear(self, arrival: str | None) -> None:
+        """Heed what the browser said when it came: its language, and whose share it looks at."""
+        try:
+            told = json.loads(arrival or "{}")
+        except (ValueError, RecursionError):
+            return
+        if isinstance(told, dict):
+            self.language = language_of(told.get("language"))
+            self.shared = told.get("share") if isinstance(told.get("share"), str) else None
 
     def renew(self, values: list[Any]) -> list[Any]:
         """Return the values with those that the tab shows already replaced by a skip."""

@@ -85,10 +85,10 @@ def _running(
     says, left = _words(job, measured, language, standing, now)
     percent = 100 * fraction_done(job, measured)
     held = job.cancelling or job.stopping
-    acts = ""
+    # First: a button that came before it would take its place under a finger.
+    acts = button("cancel", say(language, "cancel"), job=job.id, disabled=job.cancelling)
     if job.previews and job.state == "running":
-        acts = button("stop", say(language, "stop"), style="quiet", job=job.id, disabled=held)
-    acts += button("cancel", say(language, "cancel"), job=job.id, disabled=job.cancelling)
+        acts += button("stop", say(language, "stop"), style="quiet", job=job.id, disabled=held)
     return (
         f"{_stages(job, language)}"
         f'<div class="bar" role="progressbar" aria-label="{html.escape(job.title)}" '

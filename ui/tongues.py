@@ -313,6 +313,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "make_own": ("Make your own", "自己做一个"),
     "restored": ("The settings of {title} are back in the form.", "已恢复 {title} 的设置。"),
+    "no_webgl": ("This browser draws no 3D.", "此浏览器无法显示 3D。"),
     "elsewhere": ("{model} does not run here.", "{model} 在此无法运行。"),
     # Durations.
     "roughly": ("about {time}", "约 {time}"),

@@ -28,7 +28,8 @@ def viewer_html(
     alt = html.escape(say(language, "mesh_of", title=job.title))
     polar = 90 - job.request.elevation_deg
     camera = orbit_camera(polar) if framed else f'camera-orbit="0deg {polar:g}deg auto"'
-    return viewer_element(source, alt, camera), _tools(job, language, framed)
+    absent = html.escape(say(language, "no_webgl"))
+    return viewer_element(source, alt, camera, absent), _tools(job, language, framed)
 
 
 def orbit_camera(polar_deg: float) -> str:
@@ -40,10 +41,18 @@ def orbit_camera(polar_deg: float) -> str:
     )
 
 
-def viewer_element(source: str, alt: str, camera: str) -> str:
-    """Return the model-viewer element, in the light of the video; the values are escaped."""
+def viewer_element(source: str, alt: str, camera: str, absent: str = "") -> str:
+    """Return the model-viewer element, in the light of the video; the values are escaped.
+
+    Args:
+        source: Where the browser finds the GLB.
+        alt: What is to be seen.
+        camera: Attributes that place the camera.
+        absent: What is said where the browser draws no 3D.
+    """
     return (
-        f'<model-viewer src="{source}" alt="{alt}" loading="eager" camera-controls {camera} '
+        f'<model-viewer src="{source}" alt="{alt}" data-absent="{absent}" loading="eager" '
+        f"camera-controls {camera} "
         'touch-action="pan-y" interaction-prompt="none" tone-mapping="linear" '
         f'environment-image="{surroundings_address()}" exposure="{EXPOSURE}" '
         'shadow-intensity="0.5" shadow-softness="0.9" '

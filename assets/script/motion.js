@@ -48,8 +48,11 @@ const eye = new IntersectionObserver((entries) => {
 const films = () => document.querySelectorAll("#panel video");
 const governAll = () => films().forEach(govern);
 
+// Not a mark on the elements: what the server does not send is taken off them with each answer.
+const met = new WeakSet();
+
 function meet(film) {
-  film.dataset.met = "yes";
+  met.add(film);
   film.addEventListener("pause", noticePause);
   film.addEventListener("play", () => {
     shownOnce.add(film.src);
@@ -85,12 +88,16 @@ document.addEventListener("visibilitychange", governAll);
 calm.addEventListener("change", governAll);
 
 new MutationObserver(() => {
-  for (const film of films()) if (!film.dataset.met) meet(film);
+  for (const film of films()) if (!met.has(film)) meet(film);
   for (const sheet of sheets()) {
-    if (sheet.dataset.met) continue;
-    sheet.dataset.met = "yes";
+    if (met.has(sheet)) continue;
+    met.add(sheet);
     eye.observe(sheet);
     turn(sheet);
+    // A new picture comes without the place that the turn is at.
+    new MutationObserver(() => sheet.style.backgroundPosition || turn(sheet)).observe(sheet, {
+      attributeFilter: ["style"],
+    });
   }
   governAll();
 }).observe(document.documentElement, { childList: true, subtree: true });

@@ -11,7 +11,11 @@ document.addEventListener("click", (event) => {
   if (!act) return;
   // What cannot be taken back is asked for twice.
   if (sure && button.dataset.asked !== "yes") return askAgain(button, sure);
-  if (act === "cancel" || act === "stop" || act === "build") button.disabled = true;
+  if (act === "cancel" || act === "stop" || act === "build") {
+    // Until it has been heeded; where it is refused nothing else would let it be pressed again.
+    button.disabled = true;
+    setTimeout(() => (button.disabled = false), 3000);
+  }
   send({ act, job });
   if (act === "choose" || act === "again") toTop(act === "again" ? "form" : "panel");
 });
@@ -42,12 +46,23 @@ window.latheShow = () => {
   if (!refused && innerWidth < 760) show(document.getElementById("panel"));
 };
 
-// A title is sent when it is left or confirmed.
+// A refusal stands in the form, which on a phone is far above what was pressed.
+window.latheRefused = () => {
+  const refused = document.querySelector("#form-error .notice.error");
+  const { top, bottom } = refused?.getBoundingClientRect() ?? {};
+  if (refused && (top < 0 || bottom > innerHeight)) show(refused);
+};
+
+// A title is sent when it is left or confirmed; without one the thing is called as it was typed.
 document.addEventListener("change", (event) => {
   const { act, job } = event.target.dataset ?? {};
-  if (act === "rename") send({ act, job, text: event.target.value });
+  if (act !== "rename") return;
+  send({ act, job, text: event.target.value });
+  if (!event.target.value.trim()) event.target.value = event.target.defaultValue;
 });
 document.addEventListener("keydown", (event) => {
+  // This Enter only chooses among the characters that a keyboard offers (229: in Safari).
+  if (event.isComposing || event.keyCode === 229) return;
   if (event.key === "Enter" && event.target.matches?.("input.title")) event.target.blur();
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     if (event.target.closest?.("#prompt")) document.getElementById("generate")?.click();
@@ -79,6 +94,7 @@ async function copyLink(button) {
     document.execCommand("copy");
   }
   const text = button.textContent;
+  if (text === button.dataset.done) return;
   button.textContent = button.dataset.done;
   setTimeout(() => (button.textContent = text), 2000);
 }
@@ -89,27 +105,35 @@ function fillLinks() {
   }
 }
 
-// A file that is dropped anywhere goes to the place that reads settings.
-function carriesFiles(event) {
-  return event.dataTransfer?.types.includes("Files") && !event.target.closest?.("#clip, #picture");
-}
-document.addEventListener("dragover", (event) => {
-  if (!carriesFiles(event)) return;
-  event.preventDefault();
-  document.documentElement.classList.add("dragging");
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.documentElement.classList.remove("dragging");
-});
-document.addEventListener("drop", (event) => {
-  document.documentElement.classList.remove("dragging");
-  if (!carriesFiles(event) || event.target.closest?.("#restore")) return;
-  event.preventDefault();
-  const field = document.querySelector("#restore input[type=file]");
-  if (!field) return;
-  field.files = event.dataTransfer.files;
-  field.dispatchEvent(new Event("change", { bubbles: true }));
-});
+// A file that is dropped anywhere goes to the place that reads settings. The places for clips and
+// pictures take theirs themselves and let nobody else hear of it, so this listens before them.
+const bringsFiles = (event) => event.dataTransfer?.types.includes("Files");
+const isTaken = (event) => Boolean(event.target.closest?.("#clip, #picture"));
+const invite = (wanted) => document.documentElement.classList.toggle("dragging", wanted);
+document.addEventListener(
+  "dragover",
+  (event) => {
+    if (!bringsFiles(event)) return;
+    invite(!isTaken(event));
+    if (!isTaken(event)) event.preventDefault();
+  },
+  true,
+);
+document.addEventListener("dragleave", (event) => event.relatedTarget || invite(false), true);
+document.addEventListener(
+  "drop",
+  (event) => {
+    invite(false);
+    if (!bringsFiles(event) || isTaken(event)) return;
+    event.preventDefault();
+    // Gradio puts the field beside the button that has the name, so it is known by what it takes.
+    const field = document.querySelector("#form input[type=file][accept*='.json']");
+    if (!field) return;
+    field.files = event.dataTransfer.files;
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  },
+  true,
+);
 
 // The language may be changed in Gradio's own settings; what the server wrote has to follow.
 let language = document.documentElement.lang;

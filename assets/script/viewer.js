@@ -2,6 +2,13 @@
 
 const turn = 360;
 let last = null; // The step's own viewer that is driven now.
+let film = null; // The film that it is kept in step with.
+
+// A job's HTML is changed into the next one's, so the viewer and its tools may stay while their mesh
+// is another; whatever concerns the mesh begins with its load.
+const ownViewer = () => document.querySelector("#mesh-step model-viewer");
+const toolsOf = (viewer) => viewer.closest(".step").querySelector(".tools");
+const unmeasured = "…";
 
 function sceneOf(viewer) {
   // model-viewer keeps its three.js scene under a symbol; wireframes need it.
@@ -38,8 +45,8 @@ function setView(viewer, view) {
   viewer.dataset.view = view;
 }
 
-function showDimensions(viewer, tools) {
-  const place = tools.querySelector("[data-text]");
+function showDimensions(viewer) {
+  const place = toolsOf(viewer).querySelector("[data-text]");
   const size = viewer.getDimensions();
   const say = (value) => value.toFixed(2);
   place.textContent = place.dataset.text
@@ -49,8 +56,9 @@ function showDimensions(viewer, tools) {
 }
 
 // Video to mesh: a frame's azimuth grows with its time; mesh to video when somebody turns the mesh.
-function keepInStep(viewer, tools, film) {
-  const wanted = () => tools.querySelector("[data-tool=in-step]")?.checked && film.duration;
+function keepInStep(viewer, film) {
+  const wanted = () =>
+    viewer.isConnected && toolsOf(viewer).querySelector("[data-tool=in-step]")?.checked && film.duration;
   let held = 0;
   viewer.addEventListener("camera-change", (event) => {
     if (event.detail.source !== "user-interaction" || !wanted()) return;
@@ -79,27 +87,27 @@ function keepInStep(viewer, tools, film) {
   begin();
 }
 
+function begin(viewer) {
+  // The texture of the mesh before.
+  delete viewer.lathe;
+  showDimensions(viewer);
+  setView(viewer, toolsOf(viewer).querySelector("[name=view]:checked").value);
+  const shown = document.getElementById("film");
+  if (shown && shown !== film) keepInStep(viewer, (film = shown));
+}
+
 function bind(viewer) {
-  const tools = viewer.closest(".step").querySelector(".tools");
-  const film = document.getElementById("film");
-  const start = () => {
-    showDimensions(viewer, tools);
-    if (film) keepInStep(viewer, tools, film);
-    tools.addEventListener("input", (event) => {
-      const field = event.target;
-      if (field.name === "view") setView(viewer, field.value);
-      if (field.dataset.tool === "light") viewer.exposure = Number(field.value);
-      if (field.dataset.tool === "in-step" && field.checked) film?.play();
-    });
-    tools.querySelector("[data-tool=fullscreen]").addEventListener("click", () => {
-      const square = viewer.closest(".square");
-      if (document.fullscreenElement) document.exitFullscreen();
-      else square.requestFullscreen?.();
-    });
-  };
-  if (viewer.loaded) start();
-  else viewer.addEventListener("load", start, { once: true });
-  const give_up = () => window.latheSend?.({ act: "viewer" });
+  film = null;
+  if (!document.createElement("canvas").getContext("webgl2")) {
+    const words = document.createElement("p");
+    words.className = "in-square";
+    words.textContent = viewer.dataset.absent;
+    viewer.replaceWith(words);
+    return;
+  }
+  viewer.addEventListener("load", () => begin(viewer));
+  if (viewer.loaded) begin(viewer);
+  const give_up = () => window.latheSend?.({ act: "viewer", text: "other" });
   viewer.addEventListener("error", (event) => {
     if (event.detail?.type === "webglcontextlost" || event.detail?.type === "loadfailure") give_up();
   });
@@ -109,7 +117,24 @@ function bind(viewer) {
   }, 15000);
 }
 
+document.addEventListener("input", ({ target }) => {
+  const viewer = ownViewer();
+  if (!viewer || !target.closest?.("#mesh-step .tools")) return;
+  if (target.name === "view") setView(viewer, target.value);
+  if (target.dataset.tool === "light") viewer.exposure = Number(target.value);
+  if (target.dataset.tool === "in-step" && target.checked) document.getElementById("film")?.play();
+});
+document.addEventListener("click", ({ target }) => {
+  if (!target.closest?.("#mesh-step [data-tool=fullscreen]")) return;
+  if (document.fullscreenElement) document.exitFullscreen();
+  else ownViewer()?.closest(".square").requestFullscreen?.();
+});
+
 new MutationObserver(() => {
-  const viewer = document.querySelector("#mesh-step model-viewer");
-  if (viewer && viewer !== last) bind((last = viewer));
-}).observe(document.documentElement, { childList: true, subtree: true });
+  const viewer = ownViewer();
+  if (!viewer) return;
+  if (viewer !== last) bind((last = viewer));
+  // The same mesh under another title, or in another language.
+  const place = viewer.isConnected && toolsOf(viewer).querySelector("[data-text]");
+  if (place && place.textContent === unmeasured && viewer.loaded) showDimensions(viewer);
+}).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
