@@ -3,6 +3,7 @@
 const turn = 360;
 let last = null; // The step's own viewer that is driven now.
 let film = null; // The film that it is kept in step with.
+let loaded = null; // The address of the mesh that it shows; src may be a later one's already.
 
 // A job's HTML is changed into the next one's, so the viewer and its tools may stay while their mesh
 // is another; whatever concerns the mesh begins with its load.
@@ -88,6 +89,7 @@ function keepInStep(viewer, film) {
 }
 
 function begin(viewer) {
+  loaded = viewer.src;
   // The texture of the mesh before.
   delete viewer.lathe;
   showDimensions(viewer);
@@ -97,7 +99,7 @@ function begin(viewer) {
 }
 
 function bind(viewer) {
-  film = null;
+  film = loaded = null;
   if (!document.createElement("canvas").getContext("webgl2")) {
     const words = document.createElement("p");
     words.className = "in-square";
@@ -136,5 +138,5 @@ new MutationObserver(() => {
   if (viewer !== last) bind((last = viewer));
   // The same mesh under another title, or in another language.
   const place = viewer.isConnected && toolsOf(viewer).querySelector("[data-text]");
-  if (place && place.textContent === unmeasured && viewer.loaded) showDimensions(viewer);
+  if (place && place.textContent === unmeasured && viewer.src === loaded) showDimensions(viewer);
 }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });

@@ -26,9 +26,8 @@ def _shown(page: Page, title: str) -> str:
     """Choose a mesh of the gallery; return its measures once they are there."""
     page.click(f".card:has(.title[value='{title}']) .picture")
     page.wait_for_function(
-        "(title) => document.querySelector('.job-title').textContent === title", arg=title
+        "(title) => document.querySelector('model-viewer')?.alt.includes(title)", arg=title
     )
-    page.wait_for_function("() => document.querySelector('model-viewer')?.loaded")
     page.wait_for_function(MEASURED)
     return page.inner_text(".dimensions")
 

@@ -4,8 +4,8 @@
 
 The prompt is the program: `count 5` yields five steps, `hang 60` sleeps inside one step, `fail`,
 `void`, `full` and `broken` raise, `die` kills the process, `walk 4` goes through every stage in
-steps of 50 ms, and notes in `walked` which it made and in `pid` who ran it last; all else yields
-one step.
+steps of 50 ms, notes with each how often it was made whole (`walked` reads that) and in `pid` who
+ran it last; all else yields one step.
 """
 
 import errno
@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Generator
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +33,12 @@ WALK: dict[str, Stage] = {
     "mesh": "mesh",
     "report": "report",
 }
+
+
+def walked(folder: Path) -> list[str]:
+    """Return the stages that a walk made whole; one that was made twice stands there twice."""
+    notes = [folder / f"{made}.txt" for made in WALK]
+    return [line for note in notes if note.exists() for line in note.read_text().splitlines()]
 
 
 class Clockwork:
@@ -64,10 +71,11 @@ class Clockwork:
             for step in range(num_steps):
                 yield Progress(stage=stage, step=step, num_steps=num_steps, message="walking")
                 time.sleep(0.05)
+            # Within the stage: whoever is killed leaves both the stage and the note, or neither.
+            note = folder.file(f"{made}.txt")
+            before = note.read_text() if note.exists() else ""
             with folder.stage(made) as temporary:
-                (temporary / f"{made}.txt").write_text(made)
-            with folder.file("walked").open("a") as walked:
-                walked.write(f"{made}\n")
+                (temporary / note.name).write_text(f"{before}{made}\n")
 
     def _act(
         self, request: GenerationRequest, word: str, number: float, folder: RunFolder

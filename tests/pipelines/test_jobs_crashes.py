@@ -19,7 +19,7 @@ from pipelines.jobs.store import JobStore, new_session
 from pipelines.jobs.supervisor import Supervisor, SupervisorConfig
 from pipelines.jobs.worker import run_job
 from pipelines.request import GenerationRequest
-from tests.pipelines.clockwork import WALK, Clockwork
+from tests.pipelines.clockwork import WALK, Clockwork, walked
 
 COMMAND = (sys.executable, "-m", "tests.pipelines.clockwork")
 PATIENCE = 60.0
@@ -37,8 +37,8 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def walked(store: JobStore, job_id: str) -> list[str]:
-    return (store.folder(store.status(job_id)) / "walked").read_text().split()
+def walk_of(store: JobStore, job_id: str) -> list[str]:
+    return walked(store.folder(store.status(job_id)))
 
 
 def test_a_worker_killed_in_each_stage_in_turn_loses_nothing_and_repeats_no_whole_stage(
@@ -60,7 +60,7 @@ def test_a_worker_killed_in_each_stage_in_turn_loses_nothing_and_repeats_no_whol
     finally:
         supervisor.stop()
     assert store.status(job_id).state == "done"
-    assert walked(store, job_id) == WHOLE_WALK
+    assert walk_of(store, job_id) == WHOLE_WALK
     assert store.status(following).state == "done"
 
 
@@ -91,7 +91,7 @@ def test_a_page_and_worker_that_are_killed_together_leave_a_job_that_the_next_on
         wait_for(lambda: store.status(job_id).state == "done")
     finally:
         supervisor.stop()
-    assert walked(store, job_id) == WHOLE_WALK
+    assert walk_of(store, job_id) == WHOLE_WALK
 
 
 def run_while(store: JobStore, trouble: Iterator[None], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -124,7 +124,7 @@ def test_a_locked_store_delays_a_job_and_costs_nothing(
 
     job_id = run_while(store, lock(), monkeypatch)
     assert store.status(job_id).state == "done"
-    assert walked(store, job_id) == WHOLE_WALK
+    assert walk_of(store, job_id) == WHOLE_WALK
 
 
 def test_a_full_disk_under_the_store_delays_a_job_and_costs_nothing(
@@ -151,7 +151,7 @@ def test_a_full_disk_under_the_store_delays_a_job_and_costs_nothing(
 
     job_id = run_while(store, fill(), monkeypatch)
     assert store.status(job_id).state == "done"
-    assert walked(store, job_id) == WHOLE_WALK
+    assert walk_of(store, job_id) == WHOLE_WALK
 
 
 @pytest.mark.parametrize(

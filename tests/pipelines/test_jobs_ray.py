@@ -17,7 +17,7 @@ from pipelines.jobs.ray_executor import RayExecutor
 from pipelines.jobs.store import JobStore, new_session
 from pipelines.jobs.supervisor import SupervisorConfig
 from pipelines.request import GenerationRequest
-from tests.pipelines.clockwork import WALK
+from tests.pipelines.clockwork import WALK, walked
 
 # Ray keeps the way of authentication that a process used first: files must keep their order.
 pytestmark = pytest.mark.alone
@@ -110,13 +110,13 @@ def test_two_nodes_run_two_jobs_at_once_and_tell_all_there_is_to_tell(
     ids = [submit(store, prompt) for prompt in ("count 20", "walk 12", "void", "fail")]
     wait_for(lambda: states(store, *ids[:2]) == ["running", "running"])
     wait_for(lambda: not store.queue())
-    counted, walked, void, failed = [store.status(job_id) for job_id in ids]
+    counted, gone, void, failed = [store.status(job_id) for job_id in ids]
     assert (counted.state, counted.step, counted.num_steps) == ("done", 20, 20)
     assert counted.previews.keys() == {"video"}
     assert store.preview(counted.id, "video")
     assert counted.known is not None
     assert counted.known.names == ("clock", "watch")
-    assert (walked.state, walked.stage) == ("done", "report")
+    assert (gone.state, gone.stage) == ("done", "report")
     assert (void.state, void.message) == ("failed", "no surface was found; try another seed")
     assert failed.state == "failed"
     assert "secret" not in failed.message
@@ -159,7 +159,7 @@ def test_a_killed_worker_and_a_killed_node_lose_nothing_and_repeat_no_whole_stag
     wait_for(lambda: not store.queue())
     assert states(store, first, second) == ["done", "done"]
     for job_id in (first, second):
-        assert file_of(store, job_id, "walked").split() == WHOLE_WALK
+        assert walked(store.folder(store.status(job_id))) == WHOLE_WALK
     assert store.num_workers() == 1
 
 
