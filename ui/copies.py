@@ -44,6 +44,7 @@ class Shelf:
         self.served = served
         self._folder: Path | None = None
         self._release: Callable[[], object] | None = None
+        self._tidied = time.monotonic()
         for folder in served.glob(f"{OWN_PREFIX}*"):
             _remove_remnant(folder)
 
@@ -63,6 +64,13 @@ class Shelf:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
         return path
+
+    def is_due(self) -> bool:
+        """Return whether it is time to look for what may go; then not again for a while."""
+        now = time.monotonic()
+        due = now - self._tidied >= TIDY_SECONDS
+        self._tidied = now if due else self._tidied
+        return due
 
     def close(self) -> None:
         """Delete everything."""
@@ -111,7 +119,6 @@ class Copies:
         self._shelf = Shelf(served)
         self._lock = threading.Lock()
         self._copies: dict[tuple[str, str], _Copy] = {}
-        self._tidied = time.monotonic()
 
     def copy(self, job: Job, source: Path) -> Path:
         """Return a servable copy of one of a job's files, the same as long as the file is.
@@ -136,11 +143,9 @@ class Copies:
 
     def tidy(self) -> None:
         """Delete what nobody was handed for long, or whose run is gone; cheap to call often."""
-        now = time.monotonic()
         with self._lock:
-            if now - self._tidied < TIDY_SECONDS:
+            if not self._shelf.is_due():
                 return
-            self._tidied = now
             for key, copy in list(self._copies.items()):
                 if is_stale(copy.handed_out) or not copy.source.exists():
                     self._remove(key)

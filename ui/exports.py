@@ -15,7 +15,7 @@ from pathlib import Path
 from threed.errors import RequestError
 from threed.export_formats import FORMATS, Format, find_format, why_not
 from threed.run_folder import RunFolder
-from ui.copies import TIDY_SECONDS, Shelf, is_stale
+from ui.copies import Shelf, is_stale
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ class Exports:
         self._shelf = Shelf(served)
         self._lock = threading.Lock()
         self._made: dict[str, _Made] = {}
-        self._tidied = time.monotonic()
         # One at a time: the worker needs the cores more.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="exports")
 
@@ -85,11 +84,9 @@ class Exports:
 
     def tidy(self) -> None:
         """Delete what nobody was handed for long, or whose run is gone; cheap to call often."""
-        now = time.monotonic()
         with self._lock:
-            if now - self._tidied < TIDY_SECONDS:
+            if not self._shelf.is_due():
                 return
-            self._tidied = now
             for job_id, made in list(self._made.items()):
                 if is_stale(made.handed_out) or not made.folder.exists():
                     _remove(self._made.pop(job_id))

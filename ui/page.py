@@ -131,10 +131,10 @@ class Clerk:
         """Answer with the panel as it is now."""
         return [visit, *visit.renew(panel_values(self.desk, visit))]
 
-    def generate(self, remembered: object, visit: Visit, *values: Any) -> list[Any]:
+    def generate(self, visit: Visit, *values: Any) -> list[Any]:
         """Hand in what the form asks for, and show the first of it."""
         # A tab whose storage was cleared still has to be able to work.
-        visit.key = visit.key or self.desk.session(remembered)
+        visit.key = visit.key or self.desk.session(None)
         try:
             requests = read_requests(*values)
             ids = (
@@ -147,19 +147,16 @@ class Clerk:
         visit.chosen, visit.shared, visit.another_viewer = ids[0], None, False
         return [visit.key, _hidden(), *self.look(visit)]
 
-    def clip(
-        self, remembered: object, visit: Visit, path: str | None, fov_deg: Any, *values: Any
-    ) -> list[Any]:
+    def clip(self, visit: Visit, path: str | None, fov_deg: Any, *values: Any) -> list[Any]:
         """Hand in a clip of the visitor's own; it leaves Gradio's cache whatever comes of it."""
 
         def read(upload: Path) -> GenerationRequest:
             return clip_request(upload, check_clip(upload), fov_deg, values)
 
-        return self._take_in(remembered, visit, path, "clip_missing", read)
+        return self._take_in(visit, path, "clip_missing", read)
 
     def picture(
         self,
-        remembered: object,
         visit: Visit,
         models: Sequence[str],
         path: str | None,
@@ -172,18 +169,17 @@ class Clerk:
         def read(upload: Path) -> GenerationRequest:
             return picture_request(upload, check_picture(upload), words, seed, models, values)
 
-        return self._take_in(remembered, visit, path, "picture_missing", read)
+        return self._take_in(visit, path, "picture_missing", read)
 
     def _take_in(
         self,
-        remembered: object,
         visit: Visit,
         path: str | None,
         missing: str,
         read: Callable[[Path], GenerationRequest],
     ) -> list[Any]:
         """Hand in an upload; it leaves Gradio's cache whatever comes of it."""
-        visit.key = visit.key or self.desk.session(remembered)
+        visit.key = visit.key or self.desk.session(None)
         said = _hidden()
         try:
             if not path:
@@ -280,11 +276,13 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
         pressed = event._data if isinstance(event._data, dict) else {}
         return clerk.act(visit.recall(session, arrival), list(values), pressed)
 
-    def search(session: Any, arrival: Any, visit: Visit, words: str) -> Any:
-        return clerk.search(visit.recall(session, arrival), words)
+    def recalled(answer: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        def answer_tab(session: Any, arrival: Any, visit: Visit, *values: Any) -> list[Any]:
+            return answer(visit.recall(session, arrival), *values)
 
-    def look(session: Any, arrival: Any, visit: Visit) -> Any:
-        return clerk.look(visit.recall(session, arrival))
+        # The event is called as what answers it.
+        answer_tab.__name__ = answer.__name__
+        return answer_tab
 
     def enter(session: Any, arrival: Any) -> Any:
         # What the browser told goes back to it, to be told again to a server that has forgotten.
@@ -300,26 +298,26 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
     ).then(costs, [parts.visit, *inputs], form.costs(), **quiet)
     for asked in (form.generate.click, form.prompt.submit):
         asked(
-            clerk.generate,
-            [parts.session, parts.visit, *inputs],
+            recalled(clerk.generate),
+            [*tab, *inputs],
             [parts.session, form.error, *shown],
             **quiet,
         ).then(costs, [parts.visit, *inputs], form.costs(), js=SHOW_PANEL, **quiet)
     clip = form.clip
     clip.build.click(
-        clerk.clip,
-        [parts.session, parts.visit, clip.clip, clip.fov_deg, *inputs],
+        recalled(clerk.clip),
+        [*tab, clip.clip, clip.fov_deg, *inputs],
         [parts.session, form.error, clip.clip, *shown],
         **quiet,
     ).then(None, js=SHOW_PANEL, api_visibility="private")
     if (picture := form.picture) is not None:
 
-        def hand_in(remembered: Any, visit: Visit, *values: Any) -> list[Any]:
-            return clerk.picture(remembered, visit, picture.models, *values)
+        def hand_in(visit: Visit, *values: Any) -> list[Any]:
+            return clerk.picture(visit, picture.models, *values)
 
         picture.make.click(
-            hand_in,
-            [parts.session, parts.visit, picture.picture, picture.words, picture.seed, *inputs],
+            recalled(hand_in),
+            [*tab, picture.picture, picture.words, picture.seed, *inputs],
             [parts.session, form.error, picture.picture, *shown],
             **quiet,
         ).then(None, js=SHOW_PANEL, api_visibility="private")
@@ -328,9 +326,12 @@ def _wire(page: gr.Blocks, parts: Parts, form: Form, panel: Panel, clerk: Clerk)
     ).then(None, js=SHOW_REFUSAL, api_visibility="private")
     form.restore.upload(clerk.restore, [parts.visit, form.restore], [form.error, *inputs], **quiet)
     parts.search.change(
-        search, [*tab, parts.search], shown, **{**quiet, "trigger_mode": "always_last"}
+        recalled(clerk.search),
+        [*tab, parts.search],
+        shown,
+        **{**quiet, "trigger_mode": "always_last"},
     )
-    panel.timer.tick(look, tab, shown, **quiet)
+    panel.timer.tick(recalled(clerk.look), tab, shown, **quiet)
     # Whenever a job comes or goes the queue is another.
     panel.gallery.change(costs, [parts.visit, *inputs], form.costs(), **quiet)
     gr.on(

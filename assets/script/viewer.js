@@ -93,7 +93,10 @@ function begin(viewer) {
   // The texture of the mesh before.
   delete viewer.lathe;
   showDimensions(viewer);
-  setView(viewer, toolsOf(viewer).querySelector("[name=view]:checked").value);
+  const { value } = toolsOf(viewer).querySelector("[name=view]:checked");
+  // As it is loaded it is lit.
+  viewer.dataset.view = "lit";
+  if (value !== "lit") setView(viewer, value);
   const shown = document.getElementById("film");
   if (shown && shown !== film) keepInStep(viewer, (film = shown));
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipelines.english import plain_prompt
 from pipelines.models.protocol import KnownName
+from pipelines.motions import DETERMINED
 from pipelines.video.checkpoint import load_tensors
 from pipelines.video.text import TEXT_WIDTH
 
@@ -26,7 +27,6 @@ AFTER_NOUN = re.compile(
 )
 JOINED = re.compile(r",? and |, ?")
 """What joins words that describe one noun, or nouns."""
-ANOTHER_THING = re.compile(r"^(an?|the|some|one|two|three|his|her|its) ")
 COLOUR_BEHIND = re.compile(r"(?: in|,) ([a-z]+)(?: and ([a-z]+))?$")
 """What says of a noun before it which colour it has ("a rocket in red and white")."""
 PLAINER = 0.02
@@ -193,4 +193,4 @@ def _noun_phrases(prompt: str) -> list[str]:
     article of its own is another thing.
     """
     first, *others = JOINED.split(AFTER_NOUN.split(ARTICLE.sub("", _plain(prompt)))[0])
-    return [first, *(piece for piece in others if not ANOTHER_THING.match(piece))]
+    return [first, *(piece for piece in others if not DETERMINED.match(piece))]

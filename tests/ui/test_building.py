@@ -1,14 +1,10 @@
 """From a job's video to its mesh: what may still be chosen, and what the machine can hold."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from pipelines.errors import RequestError
-from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.request import GenerationRequest
 from pipelines.run_request import check_folder
@@ -17,14 +13,6 @@ from threed.run_folder import RunFolder
 from ui.desk import Desk
 
 VIDEO = GenerationRequest(prompt="count 2", video_only=True)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    store = JobStore(tmp_path / "runs")
-    # A worker that never comes: these tests run the jobs themselves.
-    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
-    return Desk(store, supervisor, served=tmp_path / "served")
 
 
 def filmed(desk: Desk, session: str) -> str:

@@ -1,7 +1,6 @@
 """The choice of a camera on the page and for programs, and the closed way on to a mesh."""
 
 import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,6 @@ import pytest
 
 from pipelines.errors import RequestError
 from pipelines.jobs.records import KnownThings, Standing
-from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import Supervisor
 from pipelines.jobs.worker import run_job
 from pipelines.models.catalogue import MODELS
 from pipelines.models.embedded_card import EmbeddedCard
@@ -37,14 +34,6 @@ from ui.words import sentence
 SPINNING = GenerationRequest(prompt="a spinning coin", video_only=True)
 FIELD = len(form_values(SPINNING)) - 1 - NUM_FIELDS
 """Where the camera stands among the form's values: before those of the mesh."""
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    store = JobStore(tmp_path / "runs")
-    # A worker that never comes: these tests run the jobs themselves.
-    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
-    return Desk(store, supervisor, served=tmp_path / "served")
 
 
 def film(desk: Desk, session: str, found: dict[str, object] | None, **changes: object) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.jobs.records import Job
-from pipelines.jobs.store import JobStore, new_session
-from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
+from pipelines.jobs.store import new_session
+from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.jobs.worker import run_job
 from pipelines.request import GenerationRequest
 from tests.pipelines.clockwork import Clockwork
@@ -17,13 +17,6 @@ from ui.copies import Copies
 from ui.desk import Desk
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    store = JobStore(tmp_path / "runs")
-    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
-    return Desk(store, supervisor, served=tmp_path / "served")
 
 
 def finished(desk: Desk) -> Job:

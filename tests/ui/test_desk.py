@@ -2,7 +2,6 @@
 
 import hashlib
 import sqlite3
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from pipelines.errors import RequestError
 from pipelines.jobs.database import FILE_NAME
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inline import InlineExecutor
-from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
+from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.jobs.worker import run_job
 from pipelines.request import CLIP_NAME, GenerationRequest
 from tests.pipelines.clockwork import Clockwork
@@ -22,14 +20,6 @@ from threed.run_folder import REDRAWN_NAME, RunFolder
 from ui.desk import NOT_YOURS, Desk, runs_root
 
 VIDEO = GenerationRequest(prompt="count 2", video_only=True)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    store = JobStore(tmp_path / "runs")
-    # A worker that never comes: these tests run the jobs themselves.
-    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
-    return Desk(store, supervisor, served=tmp_path / "served")
 
 
 def run_next(desk: Desk) -> None:

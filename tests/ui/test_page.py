@@ -15,8 +15,7 @@ import pytest
 
 import app
 from pipelines.errors import RequestError
-from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import PROJECT_ROOT, Supervisor
+from pipelines.jobs.supervisor import PROJECT_ROOT
 from pipelines.jobs.worker import run_job
 from pipelines.models.embedded_card import EmbeddedCard
 from pipelines.request import FRAMES_RANGE, SEEN_NAME, GenerationRequest
@@ -30,14 +29,6 @@ from ui.page import Clerk, build_page
 from ui.panel import Visit, panel_values
 
 HEAVY = ("torch", "diffusers", "open3d", "transformers", "nerfstudio", "scipy")
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    store = JobStore(tmp_path / "runs")
-    # A worker that never comes: these tests run the jobs themselves.
-    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
-    return Desk(store, supervisor, served=tmp_path / "served")
 
 
 def run_one(desk: Desk, session: str, prompt: str = "count 2") -> str:
@@ -214,16 +205,14 @@ def test_a_picture_is_handed_in_and_an_upload_goes_whatever_comes_of_it(
     for takes, picture, num_jobs in ((True, plain, 0), (False, cut, 0), (True, cut, 1)):
         monkeypatch.setattr(EmbeddedCard, "image", takes)
         upload = save(tmp_path / "count 1.png", picture)
-        _, said, emptied, *_ = clerk.picture(
-            visit.key, visit, ("embedded",), str(upload), "", 4, *form
-        )
+        _, said, emptied, *_ = clerk.picture(visit, ("embedded",), str(upload), "", 4, *form)
         assert not upload.exists()
         assert emptied is None
         assert ('role="alert"' in said["value"]) is (num_jobs == 0)
         assert len(desk.jobs(visit.key)) == num_jobs
     (job,) = desk.jobs(visit.key)
     assert (job.title, job.request.seed, job.request.elevation_deg) == ("count 1", 4, 30.0)
-    _, said, *_ = clerk.picture(visit.key, visit, ("embedded",), None, "", 4, *form)
+    _, said, *_ = clerk.picture(visit, ("embedded",), None, "", 4, *form)
     assert "Choose a picture first." in said["value"]
     # Made again it wants the picture anew, and all of its settings are there.
     said, *fields = clerk.act(visit, form, {"act": "again", "job": job.id})[1:17]

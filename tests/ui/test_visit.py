@@ -1,14 +1,9 @@
 """A tab that the server has forgotten is the visitor's still."""
 
 import json
-import sys
-from pathlib import Path
 
 import gradio as gr
-import pytest
 
-from pipelines.jobs.store import JobStore
-from pipelines.jobs.supervisor import Supervisor
 from pipelines.request import GenerationRequest
 from ui.actions import act
 from ui.desk import Desk
@@ -16,14 +11,6 @@ from ui.page import Clerk, build_page
 from ui.panel import Visit
 
 CHINESE = json.dumps({"language": "zh-CN", "share": None})
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    store = JobStore(tmp_path / "runs")
-    # A worker that never comes: these tests run no jobs.
-    supervisor = Supervisor(store, (sys.executable, "-c", "input()"))
-    return Desk(store, supervisor, served=tmp_path / "served")
 
 
 def test_it_is_recalled_by_the_key_that_the_browser_keeps(desk: Desk) -> None:
@@ -50,6 +37,8 @@ def test_what_the_server_knows_stands_and_no_key_is_made_up(desk: Desk) -> None:
 def test_every_event_that_shows_the_panel_is_told_whose_tab_it_is(desk: Desk) -> None:
     page = build_page(desk)
     kept = next(block for block in page.blocks.values() if isinstance(block, gr.BrowserState))
+    (entry,) = (event for event in page.fns.values() if event.js and "navigator" in str(event.js))
+    arrival = entry.inputs[1]
     tabs = [
         block
         for block in page.blocks.values()
@@ -58,7 +47,9 @@ def test_every_event_that_shows_the_panel_is_told_whose_tab_it_is(desk: Desk) ->
     (tab,) = tabs
     shows = [event for event in page.fns.values() if tab in event.outputs]
     assert len(shows) >= 5
-    assert all(kept in event.inputs for event in shows)
+    assert all(kept in event.inputs and arrival in event.inputs for event in shows)
+    # The browser keeps it too.
+    assert arrival in entry.outputs
 
 
 def test_a_viewer_that_fails_twice_is_changed_once(desk: Desk) -> None:
