@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from threed.kernels import in_parts
+from threed.kernels.descent import adam_step
+
 BETAS = (0.9, 0.99)
 
 
@@ -20,19 +23,52 @@ class Adam:
     def step(self, rate: float) -> None:
         """Move the parameters along their gradients and forget these."""
         self.num_steps += 1
-        mean_scale = 1 / (1 - BETAS[0] ** self.num_steps)
-        square_scale = 1 / (1 - BETAS[1] ** self.num_steps)
+        scales = (1 / (1 - BETAS[0] ** self.num_steps), 1 / (1 - BETAS[1] ** self.num_steps))
         with torch.no_grad():
             for parameter, mean, square in zip(
                 self.parameters, self.mean, self.square, strict=True
             ):
-                if parameter.grad is None:
+                grad = parameter.grad
+                if grad is None:
                     continue
-                mean.lerp_(parameter.grad, 1 - BETAS[0])
-                square.mul_(BETAS[1]).addcmul_(parameter.grad, parameter.grad, value=1 - BETAS[1])
-                scale = (square * square_scale).sqrt_().add_(self.floor)
-                parameter.addcdiv_(mean, scale, value=-rate * mean_scale)
                 parameter.grad = None
+                step = _step if parameter.device.type == "cpu" else _step_anywhere
+                step(parameter, mean, square, grad, scales, rate, self.floor)
+
+
+def _step(
+    parameter: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    grad: Tensor,
+    scales: tuple[float, float],
+    rate: float,
+    floor: float,
+) -> None:
+    # In the order of the memory, whatever the order of the axes.
+    laid = torch.empty_like(parameter).copy_(grad)
+    flat = [
+        values.as_strided((values.numel(),), (1,)).numpy()
+        for values in (parameter, mean, square, laid)
+    ]
+    in_parts(
+        lambda part: adam_step(*(a[part] for a in flat), BETAS, scales, rate, floor), len(flat[0])
+    )
+
+
+def _step_anywhere(
+    parameter: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    grad: Tensor,
+    scales: tuple[float, float],
+    rate: float,
+    floor: float,
+) -> None:
+    mean.lerp_(grad, 1 - BETAS[0])
+    square.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+    scale = (square * scales[1]).sqrt_().add_(floor)
+    parameter.addcdiv_(mean, scale, value=-rate * scales[0])
 
 
 def spread(

@@ -17,6 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from threed.kernels import in_parts
+from threed.kernels.planes import look_up, look_up_back
+
 CONFIG_KEY = "config"
 
 
@@ -70,6 +73,9 @@ class Field(nn.Module):
             init_b=0.01,
             reduce="sum",
         )
+        # A texel's channels side by side, for it is read as a whole.
+        for plane in self.planes.plane_coefs:
+            plane.data = plane.data.permute(1, 2, 0).contiguous().permute(2, 0, 1)
         self.colour = nn.Sequential(
             nn.Linear(config.num_components, config.width),
             nn.ReLU(),
@@ -140,7 +146,11 @@ class Field(nn.Module):
     def albedo(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Return colours without light, sRGB in [0, 1], straight."""
         local = (points - self.lower - 0.5 * self.size) / (0.5 * self.size.max())
-        features = self.planes(local.reshape(-1, 3))
+        local = local.reshape(-1, 3)
+        if local.device.type == "cpu":
+            features = _Planes.apply(local, *self.planes.plane_coefs)
+        else:
+            features = self.planes(local)
         return torch.sigmoid(self.colour(features)).reshape(points.shape)
 
     def save(self, path: Path | str) -> None:
@@ -159,3 +169,28 @@ class Field(nn.Module):
         field = Field(config, tensors["lower"], tensors["voxel"])
         field.load_state_dict(tensors)
         return field
+
+
+class _Planes(torch.autograd.Function):
+    """What nerfstudio's planes do, whole texels at once; points have no gradient."""
+
+    @staticmethod
+    def forward(ctx, points: Tensor, *planes: Tensor) -> Tensor:
+        ctx.points, ctx.shapes = points.detach().contiguous(), [plane.shape for plane in planes]
+        out = points.new_empty(len(points), len(planes[0]))
+        laid = [plane.detach().permute(1, 2, 0).contiguous().numpy() for plane in planes]
+        at, filled = ctx.points.numpy(), out.numpy()
+        in_parts(lambda part: look_up(at[part], *laid, filled[part]), len(at))
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        laid = [grad.new_zeros(height, width, depth) for depth, height, width in ctx.shapes]
+        at, rows, planes = ctx.points.numpy(), grad.contiguous().numpy(), [g.numpy() for g in laid]
+
+        def back(part: slice) -> None:
+            for which in range(part.start, part.stop):
+                look_up_back(at, rows, which, planes[which])
+
+        in_parts(back, len(planes), least=1)
+        return None, *(g.permute(2, 0, 1) for g in laid)

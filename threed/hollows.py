@@ -78,7 +78,7 @@ def opens_upwards(
     solid = np.asarray(hull.cpu())
     inner = np.asarray(ndimage.binary_erosion(solid))
     opening = torch.from_numpy(_largest_part(taken) & solid & ~inner).to(hull.device)  # pyright: ignore[reportOperatorIssue]
-    rise = outward(hull)[1 if up == "y" else 2][opening]
+    rise = outward(hull, opening)[:, 1 if up == "y" else 2]
     # A hollow wholly inside is a mistake, too.
     return len(rise) > 0 and float(rise.mean()) > config.least_rise
 

@@ -8,10 +8,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from threed.kernels import in_parts
+from threed.kernels.rendering import surface_penalty
 from threed.orbit import OrbitVideo
 from threed.render import Rendered
 from threed.shading import Light, shading_residual
 from threed.targets import RayTargets
+
+# Where a difference turns from its square to its absolute value.
+BETA = 0.2
+# Distances that are held to be such, voxels from the surface.
+NEAR = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +94,7 @@ def _half_square(difference: Tensor) -> Tensor:
 
 def _robust(difference: Tensor) -> Tensor:
     """A square near zero, the absolute value beyond: frames of a model disagree in places."""
-    return F.smooth_l1_loss(difference, torch.zeros_like(difference), beta=0.2, reduction="none")
+    return F.smooth_l1_loss(difference, torch.zeros_like(difference), beta=BETA, reduction="none")
 
 
 def surface_loss(
@@ -99,8 +106,36 @@ def surface_loss(
         table: Distance and gradient at vertices, voxels.
         bend: Second differences along the axes.
     """
-    near = (table[:, 0].detach().abs() < 2.5).float()
+    if table.device.type == "cpu":
+        return _SurfaceLoss.apply(table, bend, config)
+    return surface_loss_anywhere(table, bend, config)
+
+
+def surface_loss_anywhere(
+    table: Float[Tensor, "vertex 4"], bend: Float[Tensor, "vertex 3"], config: LossConfig
+) -> Float[Tensor, ""]:
+    """Do what `surface_loss` does, for any device."""
+    near = (table[:, 0].detach().abs() < NEAR).float()
     length = (table[:, 1:].square().sum(dim=-1) + 1e-6).sqrt()
     eikonal = ((length - 1).square() * near).sum()
     smooth = (_robust(bend).sum(dim=-1) * near).sum()
     return config.eikonal_weight * eikonal + config.smooth_weight * smooth
+
+
+class _SurfaceLoss(torch.autograd.Function):
+    """What `surface_loss_anywhere` does, in one pass over the vertices there and back."""
+
+    @staticmethod
+    def forward(ctx, table: Tensor, bend: Tensor, config: LossConfig) -> Tensor:
+        ctx.to_table, ctx.to_bend = torch.empty_like(table), torch.empty_like(bend)
+        arrays = [t.numpy() for t in (table.detach(), bend.detach(), ctx.to_table, ctx.to_bend)]
+        weights = (NEAR, config.eikonal_weight, config.smooth_weight, BETA)
+        scales = [np.float32(weight) for weight in weights]
+        total = sum(
+            in_parts(lambda part: surface_penalty(*(a[part] for a in arrays), *scales), len(table))
+        )
+        return table.new_tensor(total)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        return grad * ctx.to_table, grad * ctx.to_bend, None

@@ -1,13 +1,14 @@
-"""Triangles to pixels in plain torch: which face each pixel sees, where on it, and how far away.
+"""Triangles to pixels: which face each pixel sees, where on it, and how far away.
 
-No gradients and no compiled extension, so that the same code draws training data on a GPU, bakes
-textures and turns previews on a CPU. Both sides of a face are drawn; of two faces at one place that
-wind either way, a sheet with two sides, the one that is turned to the camera. Faces that reach
-behind a camera are dropped: an object inside the unit sphere never does from outside it.
+No gradients. A GPU, on which training data is drawn, does it in plain torch; a CPU, which bakes
+textures and turns previews, a pixel at a time. Both sides of a face are drawn; of two faces at one
+place that wind either way, a sheet with two sides, the one that is turned to the camera. Faces that
+reach behind a camera are dropped: an object inside the unit sphere never does from outside it.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
@@ -16,9 +17,8 @@ from torch.nn import functional as F
 
 from threed.cameras import Cameras, project
 
-# Candidate (face, pixel) pairs that one chunk of views may hold; bounds memory near 200 MB on a CPU
-# and 6 GB on a GPU, which larger chunks keep busy.
-MAX_CANDIDATES = {"cpu": 2_000_000, "cuda": 60_000_000}
+# Candidate (face, pixel) pairs that one chunk of views may hold on a GPU; bounds memory near 6 GB.
+MAX_CANDIDATES = 60_000_000
 # A face seen from behind counts as so much farther away: more than two depths of one place differ
 # by rounding, and less than anything can be seen to lie behind another.
 BEHIND = 1e-4
@@ -66,23 +66,53 @@ def rasterize(
     low, high = low.clamp(min=0), torch.minimum(high, edge)
     extent = (high - low + 1).clamp(min=0)
     extent = extent * (corner_depth.amin(dim=2) > 0)[..., None]
-    counts = extent.prod(dim=-1).long()
+    shape = (num_views, height, width)
+    buffers = (
+        torch.full(shape, -1, dtype=torch.long, device=device),
+        vertices.new_zeros(*shape, 3),
+        vertices.new_full(shape, torch.inf),
+    )
+    draw = _draw if device.type == "cpu" else _draw_chunks
+    draw(corner_xy, corner_depth, low, extent, buffers)
+    return Fragments(face=buffers[0], barycentric=buffers[1], depth=buffers[2])
 
-    num_pixels = num_views * height * width
-    face_out = torch.full((num_pixels,), -1, dtype=torch.long, device=device)
-    bary_out = vertices.new_zeros(num_pixels, 3)
-    depth_out = vertices.new_full((num_pixels,), torch.inf)
-    buffers = (face_out, bary_out, depth_out)
+
+def _draw(
+    corner_xy: Float[Tensor, "view face 3 2"],
+    corner_depth: Float[Tensor, "view face 3"],
+    low: Float[Tensor, "view face 2"],
+    extent: Float[Tensor, "view face 2"],
+    buffers: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """Draw all views into the buffers (face, barycentric, depth)."""
+    # Here, for training draws on machines that have no numba.
+    from threed.kernels import in_parts
+    from threed.kernels.raster import draw
+
+    arrays = (corner_xy, corner_depth, low, extent, *buffers)
+    views, behind = [each.contiguous().numpy() for each in arrays], np.float32(1 + BEHIND)
+    in_parts(lambda part: draw(*(each[part] for each in views), behind), len(views[0]), least=1)
+
+
+def _draw_chunks(
+    corner_xy: Float[Tensor, "view face 3 2"],
+    corner_depth: Float[Tensor, "view face 3"],
+    low: Float[Tensor, "view face 2"],
+    extent: Float[Tensor, "view face 2"],
+    buffers: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """Do what `_draw` does, for many pixels at once, as a GPU wants it."""
+    num_views, height, width = buffers[0].shape
+    flat = (buffers[0].view(-1), buffers[1].view(-1, 3), buffers[2].view(-1))
     start = 0
-    limit = MAX_CANDIDATES.get(device.type, MAX_CANDIDATES["cpu"])
-    totals = counts.sum(dim=1).cumsum(dim=0).tolist()
+    totals = extent.prod(dim=-1).long().sum(dim=1).cumsum(dim=0).tolist()
     while start < num_views:
         drawn = totals[start - 1] if start else 0
         stop = start + 1
-        while stop < num_views and totals[stop] - drawn <= limit:
+        while stop < num_views and totals[stop] - drawn <= MAX_CANDIDATES:
             stop += 1
         views = slice(start, stop)
-        _draw(
+        _draw_chunk(
             corner_xy[views],
             corner_depth[views],
             low[views],
@@ -90,16 +120,12 @@ def rasterize(
             start,
             height,
             width,
-            buffers,
+            flat,
         )
         start = stop
-    shape = (num_views, height, width)
-    return Fragments(
-        face=face_out.view(shape), barycentric=bary_out.view(*shape, 3), depth=depth_out.view(shape)
-    )
 
 
-def _draw(
+def _draw_chunk(
     corner_xy: Float[Tensor, "view face 3 2"],
     corner_depth: Float[Tensor, "view face 3"],
     low: Float[Tensor, "view face 2"],

@@ -1,8 +1,9 @@
 """From a field to pictures: NeuS's weights on packed samples, and whole clips without gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 
 from threed.cameras import Cameras, camera_rays
 from threed.field import Field
+from threed.kernels import in_parts
+from threed.kernels.rendering import end, end_back, see, see_back
 from threed.orbit import OrbitVideo
 from threed.sampling import RaySamples, interpolation, march, narrow_band
 
@@ -19,6 +22,8 @@ SHARPNESS_A_PIXEL = 5.4
 # The logistic is within 0.3 % of its ends at this many of its lengths.
 BAND_LENGTHS = 6.0
 RAYS_AT_ONCE = 65_536
+# A gradient is divided by its length, or by this where it is shorter.
+SHORTEST = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,89 @@ class _RaySum(torch.autograd.Function):
         return grad[ray], None, None
 
 
+def see_samples(
+    weights: Float[Tensor, " sample"],
+    values: Float[Tensor, "sample 4"],
+    albedo: Float[Tensor, "chosen 3"],
+    samples: RaySamples,
+    chosen: Int[Tensor, " chosen"],
+) -> Float[Tensor, "ray 8"]:
+    """Return what rays see: colour (3), normal (3), weight with a colour, weight.
+
+    Args:
+        weights: Probability that the ray ends behind each sample.
+        values: Distance and its gradient at the samples.
+        albedo: Colour of the chosen ones.
+        samples: Packed samples.
+        chosen: Those that have a colour.
+    """
+    # An interval's value is the mean of its ends; the last sample of a run has no weight.
+    gradient = values[:, 1:] + torch.roll(values[:, 1:], -1, dims=0)
+    normals = F.normalize(gradient, dim=-1, eps=SHORTEST)
+    colours = torch.zeros_like(normals).index_copy(0, chosen, albedo)
+    known = torch.zeros_like(weights).index_fill(0, chosen, 1.0)
+    whole = torch.ones_like(weights)
+    stacked = torch.cat([colours, normals, known[:, None], whole[:, None]], dim=-1)
+    return sum_over_rays(weights[:, None] * stacked, samples)
+
+
+class _End(torch.autograd.Function):
+    """What `surface_weights` does of the distances in a table, in one pass there and one back."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, samples: RaySamples, sharpness: float) -> Tensor:
+        values = values.detach().contiguous()
+        weights, left = values.new_empty(len(samples)), values.new_empty(len(samples))
+        starts, joined = samples.starts.numpy(), samples.joined.numpy()
+        out = (weights.numpy(), left.numpy())
+        _over_rays(lambda some, _: end(values.numpy(), joined, some, sharpness, *out), starts)
+        ctx.saved = values.numpy(), starts, sharpness, *out
+        return weights
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        values, starts, sharpness, weights, left = ctx.saved
+        out, rows = torch.zeros(values.shape), grad.contiguous().numpy()
+        to_values = out.numpy()
+        _over_rays(
+            lambda some, _: end_back(values, some, sharpness, weights, left, rows, to_values),
+            starts,
+        )
+        return out, None, None
+
+
+class _See(torch.autograd.Function):
+    """What `see_samples` does, in one pass there and one back."""
+
+    @staticmethod
+    def forward(
+        ctx, weights: Tensor, values: Tensor, albedo: Tensor, samples: RaySamples, chosen: Tensor
+    ) -> Tensor:
+        seen = weights.new_empty(len(samples.starts) - 1, 8)
+        w, v, a = (each.detach().contiguous().numpy() for each in (weights, values, albedo))
+        starts, picked, filled = samples.starts.numpy(), chosen.numpy(), seen.numpy()
+        floor = np.float32(SHORTEST)
+        _over_rays(lambda some, part: see(w, v, some, picked, a, floor, filled[part]), starts)
+        ctx.saved = w, v, starts, picked, a
+        return seen
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        w, v, starts, picked, a = ctx.saved
+        grads = (torch.empty(w.shape), torch.zeros(v.shape), torch.empty(a.shape))
+        out, rows = [each.numpy() for each in grads], grad.contiguous().numpy()
+        floor = np.float32(SHORTEST)
+        _over_rays(
+            lambda some, part: see_back(w, v, some, picked, a, floor, rows[part], *out), starts
+        )
+        return *grads, None, None
+
+
+def _over_rays(work: Callable[[np.ndarray, slice], None], starts: np.ndarray) -> None:
+    """Do some rays' work beside that of others, given where the samples of each start."""
+    in_parts(lambda part: work(starts[part.start : part.stop + 1], part), len(starts) - 1)
+
+
 def render_samples(
     field: Field,
     values: Float[Tensor, "sample 4"],
@@ -97,19 +185,19 @@ def render_samples(
         num_coloured: Rays, from the first on, that get a colour; None is all.
         min_weight: Intervals of less weight get no colour.
     """
-    weights = surface_weights(values[:, 0], samples, sharpness)
-    # An interval's value is the mean of its ends; the last sample of a run has no weight.
-    gradient = values[:, 1:] + torch.roll(values[:, 1:], -1, dims=0)
-    normals = F.normalize(gradient, dim=-1, eps=1e-3)
-    albedo = torch.zeros_like(normals)
+    on_cpu = values.device.type == "cpu"
+    if on_cpu:
+        weights = _End.apply(values, samples, sharpness)
+    else:
+        weights = surface_weights(values[:, 0], samples, sharpness)
     stop = len(samples) if num_coloured is None else int(samples.starts[num_coloured])
     chosen = (weights.detach()[:stop] > min_weight).nonzero()[:, 0]
     middle = 0.5 * (samples.points[chosen] + samples.points[chosen + 1])
-    albedo = albedo.index_copy(0, chosen, field.albedo(middle))
-    known = torch.zeros_like(weights).index_fill(0, chosen, 1.0)
-    whole = torch.ones_like(weights)
-    stacked = torch.cat([albedo, normals, known[:, None], whole[:, None]], dim=-1)
-    seen = sum_over_rays(weights[:, None] * stacked, samples)
+    albedo = field.albedo(middle)
+    if on_cpu:
+        seen = _See.apply(weights, values, albedo, samples, chosen)
+    else:
+        seen = see_samples(weights, values, albedo, samples, chosen)
     accumulation = seen[:, 7]
     # Intervals too light to be asked for their colour have that of the others on their ray.
     share = accumulation / seen[:, 6].clamp(min=1e-3)

@@ -1,14 +1,18 @@
 """Samples along rays, kept only near the surface, and the values of a grid at them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
 from threed.field import Field
+from threed.kernels import in_parts
+from threed.kernels.grid import combine, combine_back, differences, differences_back
+from threed.kernels.rays import walk
 
 # Positions tried at once; bounds the memory of a march.
 MARCH_CHUNK = 4_000_000
@@ -60,33 +64,75 @@ def march(
     """
     near, far = box_interval(field, origins, directions)
     length = step * float(field.voxel)
-    num_steps = int(torch.ceil((far - near).max().clamp(min=0) / length)) + 2
     if generator is None:
         shift = torch.full_like(near, 0.5)
     else:
         shift = torch.rand(near.shape, generator=generator).to(near)
-    parts = []
-    for rows in torch.arange(len(near)).split(max(1, CELL * MARCH_CHUNK // num_steps)):
-        chosen = slice(int(rows[0]), int(rows[-1]) + 1)
-        parts.append(
-            _march_chunk(
-                field,
-                origins[chosen],
-                directions[chosen],
-                near[chosen] + (shift[chosen] - 1) * length,
-                far[chosen] + length,
-                band,
-                length,
-                num_steps,
-                chosen.start,
-            )
-        )
-    points, ray, joined = (torch.cat(column) for column in zip(*parts, strict=True))
+    start, stop = near + (shift - 1) * length, far + length
+    walk = _walk_cells if near.is_cuda else _walk_rays
+    ray, order = walk(field, origins, directions, start, stop, band, length)
+    joined = torch.zeros_like(ray, dtype=torch.bool)
+    joined[:-1] = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
+    points = origins[ray] + (start[ray] + length * order)[:, None] * directions[ray]
     starts = torch.searchsorted(ray, torch.arange(len(near) + 1, device=ray.device))
     return RaySamples(points=points, ray=ray, joined=joined, starts=starts)
 
 
-def _march_chunk(
+def _walk_rays(
+    field: Field,
+    origins: Float[Tensor, "ray 3"],
+    directions: Float[Tensor, "ray 3"],
+    start: Float[Tensor, " ray"],
+    stop: Float[Tensor, " ray"],
+    band: float,
+    length: float,
+) -> tuple[Int[Tensor, " sample"], Int[Tensor, " sample"]]:
+    """Return each sample's ray and its place on it, one ray after another."""
+    rays = (start, stop, (origins - field.lower) / field.voxel + 0.5, directions / field.voxel)
+    start_at, stop_at, places, slopes = (values.contiguous().numpy() for values in rays)
+    distance, voxel = field.distance.detach().numpy(), float(field.voxel)
+
+    def walk_part(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        rays = (places[part], slopes[part], start_at[part], stop_at[part])
+        scales = (np.float32(x) for x in (length, length / voxel, band, LOOKUP_ERROR))
+        return walk(distance, *rays, *scales)
+
+    orders, counts = zip(*in_parts(walk_part, len(origins)), strict=True)
+    counts = torch.from_numpy(np.concatenate(counts))
+    ray = torch.arange(len(origins)).repeat_interleave(counts)
+    return ray, torch.from_numpy(np.concatenate(orders))
+
+
+def _walk_cells(
+    field: Field,
+    origins: Float[Tensor, "ray 3"],
+    directions: Float[Tensor, "ray 3"],
+    start: Float[Tensor, " ray"],
+    stop: Float[Tensor, " ray"],
+    band: float,
+    length: float,
+) -> tuple[Int[Tensor, " sample"], Int[Tensor, " sample"]]:
+    """Do what `_walk_rays` does, for many rays at once, as a GPU wants it."""
+    num_steps = int(torch.ceil((stop - start).max().clamp(min=0) / length)) + 1
+    parts = []
+    for rows in torch.arange(len(start)).split(max(1, CELL * MARCH_CHUNK // num_steps)):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        ray, order = _walk_chunk(
+            field,
+            origins[part],
+            directions[part],
+            start[part],
+            stop[part],
+            band,
+            length,
+            num_steps,
+        )
+        parts.append((ray + part.start, order))
+    ray, order = (torch.cat(column) for column in zip(*parts, strict=True))
+    return ray, order
+
+
+def _walk_chunk(
     field: Field,
     origins: Tensor,
     directions: Tensor,
@@ -95,8 +141,7 @@ def _march_chunk(
     band: float,
     length: float,
     num_steps: int,
-    first_ray: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     cells = torch.arange(-(-num_steps // CELL), device=start.device)
     middle = start[:, None] + length * (CELL * cells + 0.5 * (CELL - 1))
     distance = nearest_distance(field, origins, directions, middle)
@@ -112,7 +157,7 @@ def _march_chunk(
     within = along < stop[ray, None]
     close = ((distance.abs() < band) & within).flatten()
     solid = ((distance < -band) & within).flatten()
-    ray, order, along = ray.repeat_interleave(CELL), order.flatten(), along.flatten()
+    ray, order = ray.repeat_interleave(CELL), order.flatten()
     follows = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
     # One sample more on either side, so that every interval which touches the band is whole.
     kept = close.clone()
@@ -124,11 +169,7 @@ def _march_chunk(
     first[1:] = ray[1:] != ray[:-1]
     before = (count - solid.long())[first][first.cumsum(dim=0) - 1]
     kept &= count - before <= 1
-    ray, order, along = ray[kept], order[kept], along[kept]
-    joined = torch.zeros_like(kept[kept])
-    joined[:-1] = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
-    points = origins[ray] + along[:, None] * directions[ray]
-    return points, ray + first_ray, joined
+    return ray[kept], order[kept]
 
 
 def box_interval(
@@ -176,7 +217,7 @@ class SparseMap:
 
     def __call__(self, table: Float[Tensor, "column channel"]) -> Float[Tensor, "row channel"]:
         """Return the weighted sums of the table's rows, with gradients for the table."""
-        if table.device.type == "cpu":
+        if table.device.type == "cpu" and table.shape[1] == 4:
             return _SparseProduct.apply(table, self)
         return F.embedding_bag(
             self.index.long(), table, per_sample_weights=self.weights, mode="sum"
@@ -184,25 +225,27 @@ class SparseMap:
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Scipy's product, for on a CPU torch has no fast product with a transpose."""
+    """On a CPU torch has no fast product with a transpose."""
 
     @staticmethod
     def forward(ctx, table: Tensor, operator: SparseMap) -> Tensor:
-        num_rows, num_terms = operator.index.shape
-        starts = torch.arange(0, num_rows * num_terms + 1, num_terms, dtype=torch.int32)
-        ctx.matrix = sparse.csr_matrix(
-            (
-                operator.weights.flatten().numpy(),
-                operator.index.flatten().numpy(),
-                starts.numpy(),
-            ),
-            shape=(num_rows, len(table)),
-        )
-        return torch.from_numpy(ctx.matrix @ table.detach().contiguous().numpy())
+        ctx.operator, ctx.shape = operator, table.shape
+        out = table.new_empty(len(operator.index), table.shape[1])
+        index, weights, filled = operator.index.numpy(), operator.weights.numpy(), out.numpy()
+        rows = table.detach().contiguous().numpy()
+        in_parts(lambda part: combine(index[part], weights[part], rows, filled[part]), len(out))
+        return out
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        return torch.from_numpy(ctx.matrix.T @ grad.contiguous().numpy()), None
+        operator, table = ctx.operator, grad.new_zeros(ctx.shape)
+        combine_back(
+            operator.index.numpy(),
+            operator.weights.numpy(),
+            grad.contiguous().numpy(),
+            table.numpy(),
+        )
+        return table, None
 
 
 def interpolation(field: Field, points: Float[Tensor, "sample 3"]) -> SparseMap:
@@ -223,41 +266,76 @@ def interpolation(field: Field, points: Float[Tensor, "sample 3"]) -> SparseMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """The grid's vertices that samples need, each with its six neighbours."""
+    """The grid's vertices that samples need."""
 
-    stencil: SparseMap
-    """Picks, a vertex, its own value and those before and after it along x, y and z."""
+    vertices: Int[Tensor, " vertex"]
+    """Flat indices, ascending."""
+    resolution: tuple[int, int, int]
+    """Vertices of the grid along x, y and z."""
 
     def values(self, field: Field) -> tuple[Float[Tensor, "vertex 4"], Float[Tensor, "vertex 3"]]:
         """Return distance and gradient (one table, in voxels), and the second differences."""
-        picked = self.stencil(field.distance.reshape(-1, 1)).reshape(-1, 7)
+        if field.distance.device.type == "cpu":
+            return _Differences.apply(field.distance, self.vertices)
+        return self.differences(field.distance)
+
+    def differences(
+        self, distance: Float[Tensor, "depth height width"]
+    ) -> tuple[Float[Tensor, "vertex 4"], Float[Tensor, "vertex 3"]]:
+        """Do what `values` does, for any device."""
+        picked = self._stencil(distance.reshape(-1, 1)).reshape(-1, 7)
         here, before, after = picked[:, :1], picked[:, 1:4], picked[:, 4:]
         return torch.cat([here, 0.5 * (after - before)], dim=-1), before + after - 2 * here
+
+    @cached_property
+    def _stencil(self) -> SparseMap:
+        """Picks, a vertex, its own value and those before and after it along x, y and z."""
+        width, height, depth = self.resolution
+        vertices = self.vertices
+        places = (vertices % width, vertices // width % height, vertices // (width * height))
+        stride = (1, width, width * height)
+        # On the border a neighbour that is not there is the vertex itself.
+        before = [vertices - s * (place > 0) for s, place in zip(stride, places, strict=True)]
+        after = [
+            vertices + s * (place < n - 1)
+            for s, place, n in zip(stride, places, (width, height, depth), strict=True)
+        ]
+        index = torch.stack([vertices, *before, *after], dim=-1).reshape(-1, 1).int()
+        return SparseMap(index=index, weights=torch.ones_like(index, dtype=torch.float32))
+
+
+class _Differences(torch.autograd.Function):
+    """What `Band.differences` does, in one pass there and one back."""
+
+    @staticmethod
+    def forward(ctx, distance: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.vertices, ctx.shape = vertices, distance.shape
+        table, bend = distance.new_empty(len(vertices), 4), distance.new_empty(len(vertices), 3)
+        grid = distance.detach().contiguous().numpy()
+        arrays = (vertices.numpy(), table.numpy(), bend.numpy())
+        in_parts(lambda part: differences(grid, *(a[part] for a in arrays)), len(vertices))
+        return table, bend
+
+    @staticmethod
+    def backward(ctx, table: Tensor, bend: Tensor) -> tuple[Tensor, None]:
+        distance = table.new_zeros(ctx.shape)
+        differences_back(
+            ctx.vertices.numpy(),
+            table.contiguous().numpy(),
+            bend.contiguous().numpy(),
+            distance.numpy(),
+        )
+        return distance, None
 
 
 def narrow_band(field: Field, maps: list[SparseMap]) -> tuple[Band, list[SparseMap]]:
     """Return the vertices that several maps need, and the maps onto those vertices alone."""
-    width, height, depth = field.config.resolution
     device = field.distance.device
-    used = torch.zeros(width * height * depth, dtype=torch.bool, device=device)
+    used = torch.zeros(field.distance.numel(), dtype=torch.bool, device=device)
     for each in maps:
         used[each.index.flatten().long()] = True
     vertices = used.nonzero()[:, 0]
     number = torch.zeros(len(used), dtype=torch.int32, device=device)
     number[vertices] = torch.arange(len(vertices), dtype=torch.int32, device=device)
-    z, y, x = (
-        vertices // (width * height),
-        vertices // width % height,
-        vertices % width,
-    )
-    stride = (1, width, width * height)
-    # On the border a neighbour that is not there is the vertex itself.
-    before = [vertices - s * (place > 0) for s, place in zip(stride, (x, y, z), strict=True)]
-    after = [
-        vertices + s * (place < n - 1)
-        for s, place, n in zip(stride, (x, y, z), (width, height, depth), strict=True)
-    ]
-    index = torch.stack([vertices, *before, *after], dim=-1).reshape(-1, 1).int()
-    stencil = SparseMap(index=index, weights=torch.ones_like(index, dtype=torch.float32))
     moved = [SparseMap(index=number[m.index.long()], weights=m.weights) for m in maps]
-    return Band(stencil=stencil), moved
+    return Band(vertices=vertices, resolution=field.config.resolution), moved

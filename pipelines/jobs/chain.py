@@ -1,6 +1,7 @@
 """The worker's chain: the models of the catalogue, kept in memory once loaded."""
 
 import gc
+import threading
 from collections.abc import Generator
 
 import torch
@@ -12,6 +13,7 @@ from pipelines.models.catalogue import load_model
 from pipelines.models.machine import take_device
 from pipelines.models.protocol import VideoModel
 from pipelines.request import GenerationRequest
+from threed.compile import compile_kernels
 from threed.progress import Progress
 from threed.report import Report
 from threed.run_folder import RunFolder
@@ -39,8 +41,10 @@ class ModelChain:
         return self._loaded[1]
 
     def warm(self) -> None:
-        """Load the model that most requests ask for."""
+        """Load the model that most requests ask for, and begin to compile what a fit needs."""
         self.model(DEFAULT_MODEL)
+        # Where that was done before it takes no second; else the first video is drawn meanwhile.
+        threading.Thread(target=compile_kernels, daemon=True).start()
 
     def known(self, request: GenerationRequest) -> KnownThings:
         """Return what the request's model knows near its prompt; nothing where words are a name."""
