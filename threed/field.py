@@ -147,7 +147,7 @@ class Field(nn.Module):
         """Return colours without light, sRGB in [0, 1], straight."""
         local = (points - self.lower - 0.5 * self.size) / (0.5 * self.size.max())
         local = local.reshape(-1, 3)
-        if local.device.type == "cpu":
+        if local.device.type == "cpu" and not local.requires_grad:
             features = _Planes.apply(local, *self.planes.plane_coefs)
         else:
             features = self.planes(local)
@@ -172,7 +172,7 @@ class Field(nn.Module):
 
 
 class _Planes(torch.autograd.Function):
-    """What nerfstudio's planes do, whole texels at once; points have no gradient."""
+    """What nerfstudio's planes do, whole texels at once, for points that want no gradient."""
 
     @staticmethod
     def forward(ctx, points: Tensor, *planes: Tensor) -> Tensor:

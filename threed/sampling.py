@@ -69,8 +69,8 @@ def march(
     else:
         shift = torch.rand(near.shape, generator=generator).to(near)
     start, stop = near + (shift - 1) * length, far + length
-    walk = _walk_cells if near.is_cuda else _walk_rays
-    ray, order = walk(field, origins, directions, start, stop, band, length)
+    walk_all = _walk_rays if near.device.type == "cpu" else _walk_cells
+    ray, order = walk_all(field, origins, directions, start, stop, band, length)
     joined = torch.zeros_like(ray, dtype=torch.bool)
     joined[:-1] = (ray[1:] == ray[:-1]) & (order[1:] == order[:-1] + 1)
     points = origins[ray] + (start[ray] + length * order)[:, None] * directions[ray]

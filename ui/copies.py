@@ -113,7 +113,7 @@ class _Copy:
 
 
 class Copies:
-    """The served copies, one a file of a run; made when asked for, deleted with their job."""
+    """The served copies, one a version of a file; made when asked for, deleted with their job."""
 
     def __init__(self, served: Path) -> None:
         self._shelf = Shelf(served)
@@ -135,7 +135,8 @@ class Copies:
                 name = f"{file_stem(job)}{source.suffix}"
                 path = self._shelf.put(name, lambda path: shutil.copyfile(source, path))
                 if copy is not None:
-                    shutil.rmtree(copy.path.parent, ignore_errors=True)
+                    # Whoever was handed it may be about to fetch it.
+                    self._copies[job.id, str(copy.path)] = copy
                 copy = _Copy(path=path, source=source, made=made, handed_out=now)
                 self._copies[job.id, source.name] = copy
             copy.handed_out = now

@@ -196,6 +196,13 @@ def test_colours_are_nerfstudios_planes_also_outside_of_them() -> None:
         assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
+def test_a_point_that_wants_a_gradient_of_its_colour_gets_it() -> None:
+    field = sphere_field()
+    points = points_about_the_sphere(20, 0.4).requires_grad_()
+    (grad,) = torch.autograd.grad(field.albedo(points).sum(), points)
+    assert bool(grad.any())
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_steps_of_adam_are_those_of_another_device(turned: bool) -> None:
     generator = torch.Generator().manual_seed(1)

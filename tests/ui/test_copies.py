@@ -1,5 +1,6 @@
 """Served copies go when nobody is handed them any more, or what they are copies of is gone."""
 
+import os
 import subprocess
 import sys
 import time
@@ -52,6 +53,39 @@ def test_what_nobody_was_handed_for_a_day_is_deleted_and_comes_back_at_the_next_
     monkeypatch.undo()
     assert desk.results(unseen)["orbit.mp4"].read_bytes() == b"frames of count"
     assert exported(desk, unseen).read_bytes() == b"frames of count"
+    desk.close()
+
+
+def test_who_was_handed_a_file_may_fetch_it_after_it_was_made_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page asks for a video a moment after it was told of it, and for its parts later still."""
+    job = finished(desk)
+    first = desk.results(job)["orbit.mp4"]
+    source = desk.store.folder(job) / "orbit.mp4"
+    source.write_bytes(b"drawn again")
+    os.utime(source, (1, 1))
+    second = desk.results(job)["orbit.mp4"]
+    assert (first.read_bytes(), second.read_bytes()) == (b"frames of count", b"drawn again")
+    # Nobody is handed the first any more.
+    start = time.monotonic()
+    for hours in (13, 26):
+        monkeypatch.setattr(time, "monotonic", lambda hours=hours: start + hours * HOUR)
+        assert desk.results(job)["orbit.mp4"] == second
+    assert not first.exists() and second.exists()
+    desk.unshare(job.id, job.session)
+    assert not second.exists()
+    desk.close()
+
+
+def test_no_version_of_a_withdrawn_file_stays(desk: Desk) -> None:
+    job = finished(desk)
+    first = desk.results(job)["orbit.mp4"]
+    os.utime(desk.store.folder(job) / "orbit.mp4", (1, 1))
+    second = desk.results(job)["orbit.mp4"]
+    assert first.exists() and second.exists()
+    desk.unshare(job.id, job.session)
+    assert not first.exists() and not second.exists()
     desk.close()
 
 
