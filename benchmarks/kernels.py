@@ -1,4 +1,4 @@
-"""Times every compiled kernel beside the line of torch that it replaces on a CPU.
+"""Times every compiled kernel beside the line of torch that other devices run, both on the CPU.
 
     python -m benchmarks.kernels MESH.glb [--threads 2]
 

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from torch.nn import functional as F
 
 from threed.adam import Adam, spread
+from threed.band import Band
 from threed.carving import CarvingConfig, carve_hollows, first_layers
 from threed.errors import ReconstructionError
 from threed.field import Field
@@ -20,7 +21,6 @@ from threed.hull import ADVICE, HullConfig, close_border, doubled, finer, hull_f
 from threed.losses import LossConfig, loss_for, picture_loss, shading_loss, surface_loss
 from threed.orbit import OrbitVideo, shade
 from threed.render import BAND_LENGTHS, pixel_sharpness, render_samples, render_views
-from threed.sampling import Band
 from threed.shading import Light, solve_light
 from threed.targets import Batch, RayTargets, cull, draw_batches, ray_targets
 from threed.underside import finish_underside

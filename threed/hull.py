@@ -19,6 +19,10 @@ from threed.orbit import OrbitVideo
 # Frames with more pixels than these may have a larger grid, and how much larger at most.
 USUAL_PIXELS = 128 * 128
 MOST_GROWTH = 3.0
+# Steps of this share of a turn fall between all that were taken before.
+GOLDEN = 0.618034
+# Points are sorted out where no more than this share of them is left.
+WORTH_SORTING_OUT = 0.8
 
 ADVICE = "try another seed, more frames or a plainer background"
 
@@ -68,7 +72,7 @@ def hull_field(
     """
     lower, upper = search_box(orbit)
     coarse = float((upper - lower).max()) / 48
-    inside = carve(orbit, lower, grid_resolution(lower, upper, coarse), coarse, config) > 0
+    inside = carve(orbit, lower, grid_resolution(lower, upper, coarse), coarse, config)
     if not bool(inside.any()):
         raise ReconstructionError(f"no shape agrees with the mattes of all views: {ADVICE}")
     # The coarse pass may miss what is thinner than its voxels, so the fine box is a voxel wider.
@@ -83,8 +87,7 @@ def hull_field(
     voxel = coarseness * voxel
     lower, upper = lower - config.margin * voxel, upper + config.margin * voxel
     resolution = grid_resolution(lower, upper, voxel)
-    level = carve(orbit, lower, resolution, voxel, config)
-    inside = level > 0
+    inside = carve(orbit, lower, resolution, voxel, config)
     if not bool(inside.any()):
         raise ReconstructionError(f"no shape agrees with the mattes of all views: {ADVICE}")
     # Colour as fine as the frames show it: finer planes only learn their noise.
@@ -112,8 +115,8 @@ def finer(field: Field, orbit: OrbitVideo, config: HullConfig) -> Field:
     fine.planes.load_state_dict(field.planes.state_dict())
     fine.colour.load_state_dict(field.colour.state_dict())
     coarse_hull = carve(orbit, field.lower, field.config.resolution, float(field.voxel), config)
-    hull = carve(orbit, fine.lower, fine.config.resolution, float(fine.voxel), config) > 0
-    known = doubled((coarse_hull > 0).float()) > 0
+    hull = carve(orbit, fine.lower, fine.config.resolution, float(fine.voxel), config)
+    known = doubled(coarse_hull.float()) > 0
     known = F.max_pool3d(known.float()[None, None], 5, stride=1, padding=2)[0, 0] > 0
     missing = hull & ~known
     distance = 2 * doubled(field.distance.detach())
@@ -192,12 +195,12 @@ def carve(
     resolution: tuple[int, int, int],
     voxel: float,
     config: HullConfig,
-) -> Float[Tensor, "depth height width"]:
-    """Return how far above the threshold the mattes' verdict lies at each vertex of a grid.
+) -> Bool[Tensor, "depth height width"]:
+    """Return which vertices of a grid the mattes allow.
 
-    The verdict is the alpha of the view that denies the point most, after as many outliers as the
-    config allows. A view that does not see a point has no say; a point that less than half of the
-    views see is granted no outliers, and one that less than a third see is outside.
+    A view denies a point where its alpha is at most the threshold; as many as the config calls
+    outliers are not believed. A view that does not see a point has no say; a point that less than
+    half of the views see is granted no outliers, and one that less than a third see is outside.
     """
     device = orbit.alpha.device
     axes = [
@@ -205,11 +208,13 @@ def carve(
         for n, low in zip(resolution, lower, strict=True)
     ]
     z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
+    inside = torch.zeros(z.numel(), dtype=torch.bool, device=device)
     points = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
-    num_outliers = int(config.outliers * orbit.num_frames)
-    lowest = torch.full((num_outliers + 1, len(points)), 2.0, device=device)
-    num_seeing = torch.zeros(len(points), device=device)
-    for view in range(orbit.num_frames):
+    left = torch.arange(len(points), device=device)
+    seeing, denying = torch.zeros_like(left), torch.zeros_like(left)
+    most = int(config.outliers * orbit.num_frames)
+    # One after another from all around: a few views deny most of what is outside.
+    for view in sorted(range(orbit.num_frames), key=lambda view: view * GOLDEN % 1):
         pixel, depth = project(points, orbit.cameras[[view]])
         size = pixel.new_tensor([orbit.cameras.width, orbit.cameras.height])
         local = 2 * pixel / size - 1
@@ -217,16 +222,15 @@ def carve(
             orbit.alpha[view][None, None], local[None], align_corners=False, padding_mode="border"
         )[0, 0, 0]
         sees = (depth[0] > 0) & (local[0].abs() <= 1).all(dim=-1)
-        num_seeing += sees
-        said = torch.where(sees, said, said.new_tensor(2.0))
-        for rank in range(num_outliers + 1):
-            lowest[rank], said = (
-                torch.minimum(lowest[rank], said),
-                torch.maximum(lowest[rank], said),
-            )
-    verdict = torch.where(num_seeing > 0.5 * orbit.num_frames, lowest[-1], lowest[0])
-    verdict = torch.where(3 * num_seeing > orbit.num_frames, verdict, 0.0) - config.threshold
-    return rearrange(verdict, "(z y x) -> z y x", z=resolution[2], y=resolution[1])
+        seeing += sees
+        denying += sees & (said <= config.threshold)
+        open_still = denying <= most
+        if float(open_still.float().mean()) < WORTH_SORTING_OUT:
+            points, left = points[open_still], left[open_still]
+            seeing, denying = seeing[open_still], denying[open_still]
+    granted = torch.where(2 * seeing > orbit.num_frames, most, 0)
+    inside[left] = (denying <= granted) & (3 * seeing > orbit.num_frames)
+    return rearrange(inside, "(z y x) -> z y x", z=resolution[2], y=resolution[1])
 
 
 def distance_to_surface(

@@ -9,12 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from threed.band import interpolation, narrow_band
 from threed.cameras import Cameras, camera_rays
 from threed.field import Field
 from threed.kernels import in_parts
 from threed.kernels.rendering import end, end_back, see, see_back
 from threed.orbit import OrbitVideo
-from threed.sampling import RaySamples, interpolation, march, narrow_band
+from threed.sampling import RaySamples, march
 
 # The logistic of this sharpness, per pixel, comes nearest to the share of a pixel that an edge at
 # some distance leaves covered.

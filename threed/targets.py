@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from threed.band import Band, SparseMap, interpolation, narrow_band
 from threed.cameras import camera_rays
 from threed.field import Field
 from threed.orbit import OrbitVideo
-from threed.sampling import Band, RaySamples, SparseMap, interpolation, march, narrow_band
+from threed.sampling import RaySamples, march
 from threed.shading import Shading, shading_of
 
 

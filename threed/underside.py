@@ -81,7 +81,7 @@ def fill_underside(
         up: The axis that points up.
     """
     distance = field.distance.detach()
-    hull = carve(orbit, field.lower, field.config.resolution, float(field.voxel), config) > 0
+    hull = carve(orbit, field.lower, field.config.resolution, float(field.voxel), config)
     # The grid's outermost axis is z.
     nothing_below = (distance < 0).cumsum(dim=1 if up == "y" else 0) == 0
     open_below = hull & nothing_below

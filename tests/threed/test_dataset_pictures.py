@@ -62,7 +62,7 @@ def share_carved_away(orbit: OrbitVideo) -> float:
     """How much of what is surely inside the sphere lies outside the hull."""
     count, voxel = 48, 2.6 * RADIUS / 47
     lower = CENTRE - 1.3 * RADIUS
-    inside = carve(orbit, lower, (count, count, count), voxel, HullConfig()) > 0
+    inside = carve(orbit, lower, (count, count, count), voxel, HullConfig())
     axis = torch.arange(count) * voxel - 1.3 * RADIUS
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     surely = torch.stack([x, y, z]).norm(dim=0) < RADIUS - voxel

@@ -14,6 +14,7 @@ import threed.kernels
 from tests.threed.test_field import points_about_the_sphere, sphere_field
 from tests.threed.test_sampling import rays_at_the_sphere
 from threed.adam import Adam, _step_anywhere
+from threed.band import SparseMap, _interpolation, interpolation, narrow_band
 from threed.cameras import orbit_cameras
 from threed.compile import _ball, compile_kernels
 from threed.field import Field
@@ -23,15 +24,7 @@ from threed.losses import LossConfig, surface_loss, surface_loss_anywhere
 from threed.progress import finish
 from threed.rasterize import _draw_chunks, rasterize
 from threed.render import _End, _See, render_views, see_samples, surface_weights
-from threed.sampling import (
-    SparseMap,
-    _walk_cells,
-    _walk_rays,
-    box_interval,
-    interpolation,
-    march,
-    narrow_band,
-)
+from threed.sampling import _walk_cells, _walk_rays, box_interval, march
 
 
 @pytest.fixture(params=[1, 3], autouse=True)
@@ -111,6 +104,18 @@ def test_values_and_differences_at_vertices() -> None:
         return band.values(holder)
 
     assert_same(with_kernel, band.differences, field.distance)
+
+
+def test_points_lie_between_the_same_vertices() -> None:
+    field = sphere_field()
+    # Some on vertices, some outside.
+    points = torch.cat([points_about_the_sphere(300, 1.5), field.box, field.box.mean(dim=0)[None]])
+    ours, theirs = interpolation(field, points), _interpolation(field, points)
+    assert torch.equal(ours.index, theirs.index)
+    assert_close(ours.weights, theirs.weights, atol=1e-5, rtol=0)
+    band, (moved,) = narrow_band(field, [ours])
+    assert torch.equal(band.vertices, ours.index.unique().long())
+    assert torch.equal(band.vertices[moved.index.long()], ours.index.long())
 
 
 def test_values_between_vertices() -> None:

@@ -4,15 +4,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from tests.threed.test_field import CENTRE, sphere_field
-from threed.sampling import (
-    RaySamples,
-    SparseMap,
-    box_interval,
-    interpolation,
-    march,
-    narrow_band,
-    nearest_distance,
-)
+from threed.band import SparseMap, interpolation, narrow_band
+from threed.sampling import RaySamples, box_interval, march, nearest_distance
 
 
 def rays_at_the_sphere(count: int = 200) -> tuple[torch.Tensor, torch.Tensor]:

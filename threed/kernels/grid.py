@@ -5,7 +5,7 @@ import numpy as np
 from threed.kernels import compiled
 
 # A whole number beside a float32 would make a double.
-HALF, TWO, ZERO = np.float32(0.5), np.float32(2), np.float32(0)
+ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 
 @compiled
@@ -67,6 +67,55 @@ def differences_back(vertices, table, bend, distance):
             else:
                 here += curve + slope
         flat[vertex] += here
+
+
+@compiled
+def surround(places, shape, index, weights):
+    """Fill in the eight vertices about each place and their trilinear weights, z outermost.
+
+    Args:
+        places: Voxels from the first vertex along x, y and z, (row, 3); outside is the border.
+        shape: Vertices of the grid along z, y and x.
+        index: Flat indices, int32, (row, 8); filled.
+        weights: (row, 8); filled.
+    """
+    depth, height, width = shape
+    for row in range(len(places)):
+        x, right = _cell(places[row, 0], width)
+        y, down = _cell(places[row, 1], height)
+        z, back = _cell(places[row, 2], depth)
+        term = 0
+        for dz in range(2):
+            along = back if dz else ONE - back
+            for dy in range(2):
+                across = along * (down if dy else ONE - down)
+                for dx in range(2):
+                    index[row, term] = ((z + dz) * height + y + dy) * width + x + dx
+                    weights[row, term] = across * (right if dx else ONE - right)
+                    term += 1
+
+
+@compiled
+def _cell(place, count):
+    inner = min(max(place, ZERO), np.float32(count - 1))
+    first = min(int(inner), count - 2)
+    return first, inner - np.float32(first)
+
+
+@compiled
+def mark(index, used):
+    """Set the flags of all vertices that are named, (row, term)."""
+    for row in range(len(index)):
+        for term in range(index.shape[1]):
+            used[index[row, term]] = True
+
+
+@compiled
+def renumber(index, number, out):
+    """Fill in each vertex's number, int32, (row, term)."""
+    for row in range(len(index)):
+        for term in range(index.shape[1]):
+            out[row, term] = number[index[row, term]]
 
 
 @compiled
