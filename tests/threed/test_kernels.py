@@ -118,6 +118,17 @@ def test_points_lie_between_the_same_vertices() -> None:
     assert torch.equal(band.vertices[moved.index.long()], ours.index.long())
 
 
+def test_what_is_no_number_touches_nothing_outside() -> None:
+    field = sphere_field()
+    points = torch.tensor([[torch.nan, 0, 0], [0, torch.inf, -torch.inf], [1e30, torch.nan, -1e30]])
+    index = interpolation(field, points).index
+    assert int(index.min()) >= 0 and int(index.max()) < field.distance.numel()
+    assert field.albedo(points).shape == (3, 3)
+    field.albedo(points).nansum().backward()
+    corners = torch.tensor([[torch.nan, 0, 0], [0, torch.inf, 0], [0, 0, -torch.inf], [0, 0, 0.0]])
+    rasterize(corners, torch.tensor([[0, 1, 2], [1, 2, 3], [3, 3, 0]]), orbit_cameras(2, size=9))
+
+
 def test_values_between_vertices() -> None:
     generator = torch.Generator().manual_seed(4)
     index = torch.randint(60, (200, 8), generator=generator, dtype=torch.int32)

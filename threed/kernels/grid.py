@@ -97,7 +97,8 @@ def surround(places, shape, index, weights):
 
 @compiled
 def _cell(place, count):
-    inner = min(max(place, ZERO), np.float32(count - 1))
+    # What is no number lies below, too: nothing outside of the grid may be touched.
+    inner = min(place, np.float32(count - 1)) if place > ZERO else ZERO
     first = min(int(inner), count - 2)
     return first, inner - np.float32(first)
 

@@ -52,7 +52,14 @@ def look_up_back(points, grad, which, plane):
 @compiled
 def _place(across, down, plane):
     height, width, _ = plane.shape
-    x = min(max((across + ONE) * HALF * np.float32(width - 1), ZERO), np.float32(width - 1))
-    y = min(max((down + ONE) * HALF * np.float32(height - 1), ZERO), np.float32(height - 1))
-    column, row = min(int(x), width - 2), min(int(y), height - 2)
-    return column, row, x - np.float32(column), y - np.float32(row)
+    column, right = _between((across + ONE) * HALF * np.float32(width - 1), width)
+    row, under = _between((down + ONE) * HALF * np.float32(height - 1), height)
+    return column, row, right, under
+
+
+@compiled
+def _between(place, count):
+    # What is no number lies below, too: nothing outside of the plane may be touched.
+    inner = min(place, np.float32(count - 1)) if place > ZERO else ZERO
+    first = min(int(inner), count - 2)
+    return first, inner - np.float32(first)
